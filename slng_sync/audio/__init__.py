@@ -1,0 +1,1 @@
+"""Audio: its formats, files, arrays and microphones."""

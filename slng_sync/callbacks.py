@@ -1,0 +1,72 @@
+"""Who is told what: the user's functions, and what happens when one of them raises."""
+
+import inspect
+import traceback
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+
+from .errors import ConfigurationError, SlngError
+from .events import Transcript
+from .log import logger
+
+__all__ = ["KINDS", "Callbacks", "RawFrame"]
+
+KINDS = ("on_partial", "on_final", "on_error", "on_event", "on_message")
+
+
+class RawFrame(NamedTuple):
+    """A frame for ``on_message``, as the server sent it."""
+
+    frame: Mapping[str, Any]
+
+
+class Callbacks:
+    """The registered functions. They run in the order of registration."""
+
+    def __init__(self) -> None:
+        self._functions: Dict[str, List[Callable[[Any], Any]]] = {kind: [] for kind in KINDS}
+
+    def add(self, kind: str, function: object) -> None:
+        """Register a function. Raises ``ConfigurationError`` for what is none, and for coroutines."""
+        if not callable(function):
+            raise ConfigurationError(f"{kind} must be a function that takes one argument, not {function!r}.")
+        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+            raise ConfigurationError(
+                f"{kind} must be an ordinary function: nothing would ever await a coroutine.",
+                hint="Use asyncio.run_coroutine_threadsafe(...) inside an ordinary one.",
+            )
+        self._functions[kind].append(function)
+
+    def has(self, kind: str) -> bool:
+        """Whether anybody wants these."""
+        return bool(self._functions[kind])
+
+    def deliver(self, item: Any) -> None:
+        """Call the functions that the item is for. Raises no ``Exception``."""
+        kind = _kind_of(item)
+        argument = item.frame if isinstance(item, RawFrame) else item
+        for function in tuple(self._functions[kind]):
+            try:
+                function(argument)
+            except Exception as error:
+                self._raised(kind, error)
+
+    def _raised(self, kind: str, error: Exception) -> None:
+        # Without the exception's own text: a callback's error may quote what was said.
+        stack = "".join(traceback.format_tb(error.__traceback__))
+        name = type(error).__name__
+        logger.error("an %s callback raised %s; the stream goes on\n%s", kind, name, stack)
+        if kind != "on_error":
+            report = SlngError(
+                f"An {kind} callback raised {name}; the stream goes on.",
+                hint="The exception is this error's __cause__; its stack is in the log.",
+            )
+            report.__cause__ = error
+            self.deliver(report)
+
+
+def _kind_of(item: Any) -> str:
+    if isinstance(item, Transcript):
+        return "on_final" if item.is_final else "on_partial"
+    if isinstance(item, SlngError):
+        return "on_error"
+    return "on_message" if isinstance(item, RawFrame) else "on_event"

@@ -1,0 +1,90 @@
+"""The thread that reads a source: converts what comes to the session's format and hands it on."""
+
+import threading
+import time
+from typing import Any, Callable, Optional
+
+from .audio.convert import Converter, to_pcm
+from .audio.format import AudioFormat
+from .audio.source import AudioSource
+from .errors import AudioError, SlngError
+
+__all__ = ["Capture"]
+
+STOP_LIMIT = 2.0
+"""How long a source may take to stop; a frozen sound server never does."""
+
+
+class Capture:
+    """Reads ``source`` on a thread of its own, ``slng-capture``.
+
+    ``put(pcm)`` takes each piece and returns False where no more is wanted; ``done()`` is called at the end,
+    whatever the reason. ``error`` is then what ended it too early.
+    """
+
+    def __init__(
+        self, source: AudioSource, target: AudioFormat, put: Callable[[bytes], bool], done: Callable[[], None]
+    ) -> None:
+        self.live = bool(getattr(source, "live", False))
+        self.duration: Optional[float] = getattr(source, "duration", None)
+        self.error: Optional[SlngError] = None
+        self._source = source
+        self._put = put
+        self._done = done
+        self._has_ended = threading.Event()
+        self._give_up_at = float("inf")
+        # Here, so that formats that cannot be converted are refused before anything is started.
+        self._converter = Converter(source.audio_format, target)
+        # Daemon: a source that never returns, such as a frozen sound server, must not keep the process.
+        self._thread = threading.Thread(target=self._run, name="slng-capture", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read."""
+        self._thread.start()
+
+    @property
+    def ended(self) -> bool:
+        """Whether the source has given everything, or failed."""
+        return self._has_ended.is_set()
+
+    @property
+    def given_up_at(self) -> float:
+        """When to go on without a source that was asked to stop; on the monotonic clock."""
+        return self._give_up_at
+
+    def stop(self) -> None:
+        """Ask the source to end soon. Callable from any thread."""
+        self._give_up_at = min(self._give_up_at, time.monotonic() + STOP_LIMIT)
+        stop: Any = getattr(self._source, "stop", None)
+        if callable(stop):
+            stop()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread, unless it is the calling one or was never started."""
+        if self._thread.ident not in (None, threading.get_ident()):
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        try:
+            self._read()
+        except SlngError as error:
+            self.error = error
+        except Exception as error:
+            self.error = AudioError(f"The audio source raised {type(error).__name__}.")
+            self.error.__cause__ = error
+        finally:
+            self._has_ended.set()
+            self._done()
+
+    def _read(self) -> None:
+        audio_format = self._source.audio_format
+        try:
+            for chunk in self._source:
+                pcm = self._converter.convert(to_pcm(chunk, audio_format))
+                if pcm and not self._put(pcm):
+                    return
+        finally:
+            # What the source gave before it failed is still worth hearing.
+            rest = self._converter.flush()
+            if rest:
+                self._put(rest)

@@ -1,0 +1,276 @@
+"""The client: who you are, which model, and your callbacks. Made once, used for any number of streams."""
+
+import importlib.util
+import os
+import queue
+from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, Union
+
+from .audio.format import AudioFormat
+from .audio.source import AudioSource, as_source
+from .callbacks import KINDS, Callbacks
+from .dialects import Dialect, as_dialect
+from .dispatch import DispatchTo, check_dispatch
+from .errors import ConfigurationError
+from .events import Closed, Event, Transcript
+from .exchange import Timing
+from .route import make_route
+from .session import Session
+from .state import Settings
+from .stream import Stream
+from .transcript import TranscriptLog
+
+__all__ = ["Client"]
+
+DEFAULT_FORMAT = AudioFormat(16000, 1)
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+class Client:
+    """Live speech-to-text behind the SLNG gateway, for programs that are not async.
+
+    ``model``             ``Soniox(...)``, ``Reson8(...)`` or a model's id such as "soniox/speech-ai:rt-v4"
+    ``api_key``           else the environment's ``SLNG_API_KEY``
+    ``world_part``        where the model is to run: a part it offers, such as "eu"
+    ``region``            an exact region, which wins over the world part
+    ``base_url``          else ``SLNG_BASE_URL``, else wss://api.slng.ai
+    ``headers``           further headers of the upgrade request
+    ``on_partial, on_final, on_error, on_event, on_message``   callbacks, see the methods of these names
+    ``dispatch``          where callbacks run: None for a thread of the session's, "manual" for
+                          ``session.poll()``, or a function that is handed each delivery (wx.CallAfter)
+    ``connect_timeout``   seconds for the connection, ``ready_timeout`` for the server's ready after it
+    ``buffer_seconds``    how much audio is kept while the connection is slow
+    ``chunk_seconds``     how much audio goes into a message, at least
+    ``ping_interval, ping_timeout``   how a dead connection is noticed: within the sum of both
+    ``keepalive_interval``            how long to be silent before saying that the silence is meant
+    ``ssl_context, ca_certs``         TLS of your own, or your own authorities (a file or folder of PEM)
+    ``proxy``             an HTTP proxy, "" for none; unset, the environment's
+
+    Raises ``ConfigurationError`` for a wrong value, ``AuthenticationError`` where there is no key.
+    """
+
+    def __init__(
+        self,
+        model: Union[Dialect, str],
+        *,
+        api_key: Optional[str] = None,
+        world_part: Optional[str] = None,
+        region: Optional[str] = None,
+        base_url: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
+        on_partial: Optional[Callable[[Transcript], Any]] = None,
+        on_final: Optional[Callable[[Transcript], Any]] = None,
+        on_error: Optional[Callable[[Any], Any]] = None,
+        on_event: Optional[Callable[[Event], Any]] = None,
+        on_message: Optional[Callable[[Mapping[str, Any]], Any]] = None,
+        dispatch: DispatchTo = None,
+        connect_timeout: float = 10.0,
+        ready_timeout: float = 10.0,
+        reconnect: bool = True,
+        max_attempts: int = 8,
+        buffer_seconds: float = 120.0,
+        chunk_seconds: float = 0.05,
+        ping_interval: float = 5.0,
+        ping_timeout: float = 5.0,
+        keepalive_interval: float = 5.0,
+        ssl_context: Any = None,
+        ca_certs: Optional[str] = None,
+        proxy: Optional[str] = None,
+    ) -> None:
+        self._dialect = as_dialect(model)
+        self._callbacks = Callbacks()
+        given = (on_partial, on_final, on_error, on_event, on_message)
+        for kind, function in zip(KINDS, given):
+            if function is not None:
+                self._callbacks.add(kind, function)
+        check_dispatch(dispatch)
+        _check_flag("reconnect", reconnect)
+        _check_count("max_attempts", max_attempts)
+        self._settings = Settings(
+            route=make_route(
+                self._dialect, api_key, world_part, region, base_url, headers, ssl_context, ca_certs, proxy
+            ),
+            dispatch=dispatch,
+            timing=Timing(
+                ready=_seconds("ready_timeout", ready_timeout, 0.1, 300),
+                keepalive=_seconds("keepalive_interval", keepalive_interval, 0.5, 15),
+            ),
+            connect_timeout=_seconds("connect_timeout", connect_timeout, 0.1, 300),
+            buffer_seconds=_seconds("buffer_seconds", buffer_seconds, 1, 36000),
+            chunk_seconds=_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),
+            ping_interval=_seconds("ping_interval", ping_interval, 0.5, 3600),
+            ping_timeout=_seconds("ping_timeout", ping_timeout, 0.5, 3600),
+        )
+
+    # Callbacks. Each of these registers a function and returns it, so that it also works as a decorator.
+
+    def on_partial(self, function: Function) -> Function:
+        """Call ``function(transcript)`` for each guess at what is being said; the next one replaces it."""
+        return self._register("on_partial", function)
+
+    def on_final(self, function: Function) -> Function:
+        """Call ``function(transcript)`` for each transcript that will not change any more."""
+        return self._register("on_final", function)
+
+    def on_error(self, function: Function) -> Function:
+        """Call ``function(error)`` for each ``SlngError`` that no call of yours has raised."""
+        return self._register("on_error", function)
+
+    def on_event(self, function: Function) -> Function:
+        """Call ``function(event)`` for everything else that happens: see ``slng_sync.events``."""
+        return self._register("on_event", function)
+
+    def on_message(self, function: Function) -> Function:
+        """Call ``function(frame)`` with each frame of the server, a dict, before what is made of it."""
+        return self._register("on_message", function)
+
+    # Streams.
+
+    def listen(
+        self, source: Any = None, *, sample_rate: Optional[int] = None, channels: Optional[int] = None
+    ) -> Session:
+        """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
+
+        ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
+        iterable of chunks; without one the program calls ``session.send()``. ``sample_rate`` (16,000 unless
+        said) and ``channels`` (1 unless said) are what is sent; a source that differs is converted. When a
+        source ends, the session ends in order by itself.
+
+        Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
+        """
+        return self._session(source, sample_rate, channels).open()
+
+    def stream(
+        self,
+        source: Any,
+        *,
+        partials: bool = False,
+        speed: float = 1.0,
+        sample_rate: Optional[int] = None,
+        channels: Optional[int] = None,
+    ) -> Iterator[Transcript]:
+        """Stream ``source`` and yield the finals as they come, and the partials where they are wanted.
+
+        Raises what ends the stream too early. A loop that is left early closes the session.
+        """
+        heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        session = self._session(source, sample_rate, channels, speed=speed, raises=True, tap=heard.put)
+        with session.open():
+            while True:
+                item = _get(heard)
+                if isinstance(item, Transcript) and (item.is_final or partials):
+                    yield item
+                if isinstance(item, Closed):
+                    break
+            session.wait()
+
+    def transcribe(
+        self,
+        source: Any,
+        *,
+        progress: bool = False,
+        speed: float = 1.0,
+        sample_rate: Optional[int] = None,
+        channels: Optional[int] = None,
+    ) -> TranscriptLog:
+        """Transcribe ``source`` and return when its last word is there.
+
+        ``speed`` is how fast a recording is sent: 1.0 as it is heard, the pace that the models are made for;
+        ``progress`` shows a bar on the terminal. Ctrl-C ends in order and returns what there is.
+        """
+        session = self._session(source, sample_rate, channels, speed=speed, raises=True)
+        with session.open():
+            try:
+                _wait_with_progress(session, session.source_seconds if progress else None)
+            except KeyboardInterrupt:
+                session.close()
+        return session.transcript
+
+    def __repr__(self) -> str:
+        return f"<Client {self._dialect.model} at {self._settings.route.address}>"
+
+    def _register(self, kind: str, function: Function) -> Function:
+        self._callbacks.add(kind, function)
+        return function
+
+    def _session(
+        self,
+        source: Any,
+        sample_rate: Optional[int],
+        channels: Optional[int],
+        *,
+        speed: float = 1.0,
+        raises: bool = False,
+        tap: Callable[[Any], None] = lambda item: None,
+    ) -> Session:
+        reader = (
+            None
+            if source is None
+            else as_source(source, sample_rate=sample_rate, channels=channels, speed=speed)
+        )
+        stream = Stream(
+            self._settings,
+            self._dialect,
+            self._session_format(reader, sample_rate, channels),
+            self._callbacks,
+            source=reader,
+            raises=raises,
+            tap=tap,
+            accepted=self._remember,
+        )
+        return Session(stream)
+
+    def _session_format(
+        self, source: Optional[AudioSource], sample_rate: Optional[int], channels: Optional[int]
+    ) -> AudioFormat:
+        """What is asked for; else the source's rate where the model takes it and speech needs no less."""
+        default = DEFAULT_FORMAT.sample_rate
+        if source is not None and source.audio_format.sample_rate in self._dialect.sample_rates:
+            rate = source.audio_format.sample_rate
+            if rate <= default or importlib.util.find_spec("soxr") is None:
+                default = rate
+        return AudioFormat(
+            default if sample_rate is None else sample_rate,
+            DEFAULT_FORMAT.channels if channels is None else channels,
+        )
+
+    def _remember(self, dialect: Dialect) -> None:
+        """The server takes this form: the next session begins with it."""
+        self._dialect = dialect
+
+
+def _seconds(name: str, value: object, low: float, high: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigurationError(
+            f"{name} must be a number of seconds from {low:g} to {high:g}, not {value!r}."
+        )
+    return float(value)
+
+
+def _check_flag(name: str, value: object) -> None:
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}.")
+
+
+def _check_count(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"{name} must be an integer, 0 or more, not {value!r}.")
+
+
+def _get(heard: "queue.SimpleQueue[Any]") -> Any:
+    """The next item. On Windows in slices, or Ctrl-C would not get through."""
+    while True:
+        try:
+            return heard.get(timeout=0.5 if os.name == "nt" else None)
+        except queue.Empty:
+            continue
+
+
+def _wait_with_progress(session: Session, duration: Optional[float]) -> None:
+    if duration is None:
+        session.wait()
+        return
+    from .progress import show_progress
+
+    show_progress(session, duration)

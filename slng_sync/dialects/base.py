@@ -1,0 +1,236 @@
+"""What a model of the gateway is to the rest of the package: words for the wire, ears for the answers.
+
+A dialect is a frozen value with the options of one model. It says what to send; its decoder says what
+was heard. Neither knows a socket, a thread or a clock of its own, so a further model is one subclass of
+``Dialect``, here or in a program of the user's.
+"""
+
+import json
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Protocol, Tuple, Type, Union
+
+from ..audio.format import AudioFormat
+from ..errors import ConfigurationError, SlngError
+from ..events import Event, Transcript
+
+__all__ = ["Decoder", "Dialect", "Failure", "Finished", "Frame", "Heard", "Settled", "Timeline", "as_dialect"]
+
+
+class Frame(NamedTuple):
+    """One message for the server. Text is UTF-8 already."""
+
+    payload: bytes
+    binary: bool = False
+
+
+class Timeline(Protocol):
+    """The session's clock as a decoder needs it; times in seconds."""
+
+    def start(self, stream_seconds: float) -> float:
+        """When something began, from the server's count of seconds."""
+
+    def end(self, stream_seconds: float) -> float:
+        """When something ended, from the server's count of seconds."""
+
+    @property
+    def reached(self) -> float:
+        """How far the server can have heard, on the session's clock."""
+
+
+class Settled(NamedTuple):
+    """The server has answered for all audio up to ``seconds`` of the session's clock."""
+
+    seconds: float
+
+
+class Finished(NamedTuple):
+    """The server has said everything about this stream."""
+
+
+class Failure(NamedTuple):
+    """The server reported an error; the stream is over."""
+
+    error: SlngError
+
+
+Heard = Union[Transcript, Event, Settled, Finished, Failure]
+
+
+class Decoder(Protocol):
+    """What the frames of one connection mean. Made new for each connection."""
+
+    def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
+        """Decode one frame. Unknown frames and fields are ignored."""
+
+    @property
+    def pending(self) -> str:
+        """The text that was heard and is not final yet; empty where nothing is open."""
+
+    @property
+    def held(self) -> bool:
+        """Whether a finished transcript waits for something that may still belong to it."""
+
+    def release(self) -> List[Transcript]:
+        """Stop waiting: what was held."""
+
+    def end(self, *, promote: bool = False) -> List[Transcript]:
+        """Nothing more will come: what is final and still open; with ``promote`` the pending text as well,
+        as a final that is not ``complete``."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The base of all models. Class variables say what a model is, fields how it is to be used."""
+
+    model: ClassVar[str] = ""
+    """The id of the model: ``provider/model:variant``."""
+    world_parts: ClassVar[Tuple[str, ...]] = ()
+    """Where it runs; what ``world_part`` may be."""
+    sample_rates: ClassVar[Tuple[int, ...]] = (16000,)
+    """What it takes as it is; other rates are converted."""
+    needs_ready: ClassVar[bool] = False
+    """Whether audio must wait until the server has said that it is ready."""
+    needs_first_audio: ClassVar[bool] = False
+    """Whether a keepalive before the first audio has to be audio itself."""
+
+    end_limit: ClassVar[float] = 5.0
+    """Seconds to wait for the rest after the end of the stream."""
+
+    models: ClassVar[Dict[str, Type["Dialect"]]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.model:
+            Dialect.models[cls.model] = cls
+
+    @property
+    def path(self) -> str:
+        """The path of the model's WebSocket endpoint [SLNG model pages]."""
+        return f"/v1/stt/{self.model}"
+
+    def start(self, audio_format: AudioFormat) -> Frame:
+        """The first message of a connection."""
+        raise NotImplementedError
+
+    def audio(self, pcm: bytes) -> Frame:
+        """A message with audio: whole frames of PCM s16le, never empty."""
+        raise NotImplementedError
+
+    def finalize(self) -> Frame:
+        """Ask that everything said so far becomes final."""
+        raise NotImplementedError
+
+    def keepalive(self) -> Frame:
+        """Say that the silence is meant."""
+        raise NotImplementedError
+
+    def end(self) -> List[Frame]:
+        """The ways to say that no audio will follow, to be tried one after the other."""
+        raise NotImplementedError
+
+    def decoder(self, timeline: Timeline) -> Decoder:
+        """A decoder for a new connection."""
+        raise NotImplementedError
+
+    def alternative(self) -> Optional["Dialect"]:
+        """The same options put in another way, for a server that refused the start of a stream."""
+        return None
+
+    def advice(self) -> str:
+        """What a user of this model may try when the server would not take the first audio."""
+        return ""
+
+
+def as_dialect(model: object) -> Dialect:
+    """The dialect for what a user gave as ``model``: a dialect, or a model's id, in full or shortened."""
+    if isinstance(model, Dialect):
+        return model
+    if isinstance(model, str):
+        for known, dialect in Dialect.models.items():
+            if model in (known, known.split(":")[0], known.split("/")[0]):
+                return dialect()
+    names = ", ".join(repr(name) for name in sorted(Dialect.models))
+    if isinstance(model, type) and issubclass(model, Dialect):
+        raise ConfigurationError(f"model must be a value, not the class: write {model.__name__}().")
+    raise ConfigurationError(f"model must be one of {names}, or a dialect such as Soniox(), not {model!r}.")
+
+
+# What the dialects share: checking options, writing JSON, reading numbers.
+
+
+def text_frame(message: Mapping[str, Any]) -> Frame:
+    """A message as a text frame."""
+    return Frame(json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8"))
+
+
+def require(condition: bool, option: str, expected: str, value: object) -> None:
+    """Refuse an option's value, naming the option and what was expected."""
+    if not condition:
+        raise ConfigurationError(f"{option} must be {expected}, not {value!r}.")
+
+
+def require_bool(options: object, *names: str) -> None:
+    """Refuse options that are neither True nor False."""
+    for name in names:
+        value = getattr(options, name)
+        require(isinstance(value, bool), name, "True or False", value)
+
+
+def is_text(value: object) -> bool:
+    """Whether it is a string with something in it."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def is_int(value: object, low: int, high: int) -> bool:
+    """Whether it is an integer in a range; True and False are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def require_extra(options: object, extra: Mapping[str, Any]) -> None:
+    """Check ``extra``: a mapping that JSON can carry, without the options that have a keyword of their own."""
+    require(
+        isinstance(extra, Mapping) and all(isinstance(key, str) for key in extra),
+        "extra",
+        "a mapping with names as keys",
+        extra,
+    )
+    try:
+        json.dumps(dict(extra), allow_nan=False)
+    except (TypeError, ValueError):
+        raise ConfigurationError(
+            "extra must hold only what JSON can carry, and no NaN or infinity."
+        ) from None
+    known = {each.name for each in fields(options)} & set(extra)  # type: ignore[arg-type]
+    if known:
+        raise ConfigurationError(f"extra must not hold {sorted(known)}: these are keywords.")
+    if "api_key" in extra:
+        raise ConfigurationError("extra must not hold an api_key: give it to Client(api_key=...).")
+
+
+def number(value: object) -> Optional[float]:
+    """A finite number as it came from the wire, else None."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        try:
+            result = float(value)
+        except OverflowError:
+            return None
+        return result if math.isfinite(result) else None
+    return None
+
+
+def text(value: object) -> str:
+    """A string as it came from the wire, else an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def label(value: object) -> Optional[str]:
+    """A speaker or language as it came from the wire; numbers become text."""
+    if isinstance(value, str):
+        return value or None
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def extra_field() -> Any:
+    """The field ``extra`` of a dialect."""
+    return field(default_factory=dict)

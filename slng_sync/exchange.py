@@ -1,0 +1,274 @@
+"""One connection's conversation: what to say next, and what was heard.
+
+Everything that the protocol asks of a client is decided here: what comes first, when audio may go, that
+finalize and the end leave in order, how long an answer is waited for, when a keepalive is due. No socket,
+no thread and no clock of its own: the time is handed in, in seconds of any clock that never goes back.
+"""
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Deque, List, Mapping, Optional
+
+from .dialects.base import Dialect, Failure, Finished, Frame, Heard, Settled, text
+from .errors import ConnectError, ServerError, SlngError
+from .events import Flushed, Ready, Transcript
+from .send_queue import END, Mark, SendQueue
+
+__all__ = ["Exchange", "MessageBudget", "Timing", "parse"]
+
+FIRST_SILENCE = 0.1
+"""What stands in for a keepalive before the first audio, where only audio will do."""
+HOLD_FOR_TRANSLATION = 1.0
+START_WITHOUT_READY = 2.0
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How long to wait for what, in seconds."""
+
+    ready: float = 10.0
+    keepalive: float = 5.0
+    finalize: float = 3.0
+    end_form: float = 2.0
+
+
+class MessageBudget:
+    """Keeps under the gateway's cap of 2000 messages a minute: 1500 on average, a few at once."""
+
+    def __init__(self, now: float, *, per_second: float = 25.0, burst: float = 50.0) -> None:
+        self._rate = per_second
+        self._burst = burst
+        self._left = burst
+        self._counted = now
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more message may go; 0 for now."""
+        self._left = min(self._burst, self._left + (now - self._counted) * self._rate)
+        self._counted = now
+        return max(0.0, (1.0 - self._left) / self._rate)
+
+    def spend(self) -> None:
+        """One message goes."""
+        self._left -= 1.0
+
+
+class Exchange:
+    """The conversation on one connection, over a send queue that may outlive it."""
+
+    def __init__(self, dialect: Dialect, queue: SendQueue, timing: Timing, now: float) -> None:
+        self.dialect = dialect
+        self.queue = queue
+        self.decoder = dialect.decoder(queue)
+        self.ready = False
+        self.accepted = False
+        self.finished = False
+        self.failure: Optional[SlngError] = None
+        self._timing = timing
+        self._ended_at: Optional[float] = None
+        self._opened_at = now
+        self._spoke_at = now
+        self._greeting: Optional[Frame] = dialect.start(queue.audio_format)
+        self._asked_at: Deque[float] = deque()
+        self._confirmed_end = False
+        self._end_mark: Optional[Mark] = None
+        self._end_forms: Deque[Frame] = deque()
+        self._held_at: Optional[float] = None
+        self._budget = MessageBudget(now)
+
+    # What to say.
+
+    def next_frame(self, now: float) -> Optional[Frame]:
+        """The next message, or None where nothing is to be said now. Raises where waiting is over."""
+        if self._budget.wait(now) > 0:
+            return None
+        frame = self._choose(now)
+        if frame is not None:
+            self._budget.spend()
+            self._spoke_at = now
+        return frame
+
+    def due(self, now: float) -> float:
+        """When something may have to be said or given up although nothing was heard or captured."""
+        times = [now + (self._budget.wait(now) or float("inf"))]
+        if self._ended_at is not None:
+            times.append(
+                self._ended_at + (self._timing.end_form if self._end_forms else self.dialect.end_limit)
+            )
+        elif self.ready:
+            times.append(self._spoke_at + self._timing.keepalive)
+        else:
+            times.append(self._opened_at + self._ready_limit)
+        if self._asked_at:
+            times.append(self._asked_at[0] + self._timing.finalize)
+        if self._held_at is not None:
+            times.append(self._held_at + HOLD_FOR_TRANSLATION)
+        return min(times)
+
+    def _choose(self, now: float) -> Optional[Frame]:
+        if self._greeting is not None:
+            frame, self._greeting = self._greeting, None
+            self.ready = not self.dialect.needs_ready
+            return frame
+        if not self.ready:
+            self._check_ready(now)
+            return None
+        self._expire_requests(now)
+        if self._ended_at is not None:
+            return self._next_end_form(now)
+        if self._end_mark is not None:
+            return self._end(now)
+        silent = now >= self._spoke_at + self._timing.keepalive
+        taken = self.queue.take(flush=silent)
+        if isinstance(taken, Mark):
+            return self._ask(taken, now)
+        if taken is not None:
+            return self.dialect.audio(taken)
+        return self._keepalive() if silent else None
+
+    def _keepalive(self) -> Frame:
+        if self.dialect.needs_first_audio and not self.queue.stream_sent:
+            return self.dialect.audio(self.queue.padding(FIRST_SILENCE))
+        return self.dialect.keepalive()
+
+    @property
+    def _ready_limit(self) -> float:
+        waits = getattr(self.dialect, "wait_for_ready", True)
+        return self._timing.ready if waits else min(START_WITHOUT_READY, self._timing.ready)
+
+    def _check_ready(self, now: float) -> None:
+        if now < self._opened_at + self._ready_limit:
+            return
+        if not getattr(self.dialect, "wait_for_ready", True):
+            self.ready = True
+            return
+        raise ConnectError(
+            f"The server accepted the connection but was not ready within {self._timing.ready:g} s.",
+            hint="Try again later, or give Client a longer ready_timeout.",
+            retryable=True,
+        )
+
+    def is_limited(self, now: float) -> bool:
+        """Whether something waits only for the message cap."""
+        return self._budget.wait(now) > 0
+
+    # Requests and the end.
+
+    def _ask(self, mark: Mark, now: float) -> Optional[Frame]:
+        if mark.kind == END:
+            self._end_mark = mark
+            return self._end(now)
+        if not self.queue.stream_sent:
+            # Nothing was said on this connection, so all of it is final.
+            self.queue.answer()
+            return self._choose(now)
+        self._asked_at.append(now)
+        return self.dialect.finalize()
+
+    def _end(self, now: float) -> Optional[Frame]:
+        """Say that the audio is over, once every finalize was answered or given up."""
+        if self._asked_at:
+            return None
+        self._ended_at = now
+        if not self.queue.stream_sent:
+            # An end of stream without audio is an error to Soniox: the socket is closed instead.
+            self.finished = True
+            return None
+        self._end_forms.extend(self.dialect.end())
+        return self._end_forms.popleft()
+
+    def _next_end_form(self, now: float) -> Optional[Frame]:
+        assert self._ended_at is not None
+        if not self._end_forms or self.finished or now < self._ended_at + self._timing.end_form:
+            return None
+        self._ended_at = now
+        return self._end_forms.popleft()
+
+    def _expire_requests(self, now: float) -> None:
+        while self._asked_at and now >= self._asked_at[0] + self._timing.finalize:
+            self._asked_at.popleft()
+            self.queue.answer(confirmed=False)
+
+    def over(self, now: float) -> bool:
+        """Whether the server has said all it will, so that the connection may be closed."""
+        if self.failure is not None or self.finished:
+            return True
+        return (
+            self._ended_at is not None
+            and not self._end_forms
+            and now >= self._ended_at + self.dialect.end_limit
+        )
+
+    def may_close(self, code: int) -> bool:
+        """Take note that the server closes; whether that leaves nothing unanswered."""
+        if self._ended_at is not None:
+            self.finished = self.finished or code == 1000
+            return True
+        return self.finished or (code == 1000 and not self.queue.unsettled_seconds)
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything that was sent has become final."""
+        return (self.finished or self._confirmed_end) and not self.decoder.pending
+
+    @property
+    def advice(self) -> str:
+        """What to try where the server would not even begin."""
+        return "" if self.accepted or not self.queue.stream_sent else self.dialect.advice()
+
+    # What was heard.
+
+    def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
+        """What a frame means, as far as it is anybody else's business."""
+        heard = [each for each in self.decoder(frame) if not self._note(each)]
+        if self.failure is None and self.ready and text(frame.get("type")).lower() != "ready":
+            self.accepted = True
+        if not self.decoder.held:
+            self._held_at = None
+        elif self._held_at is None:
+            self._held_at = now
+        return heard
+
+    def release(self, now: float) -> List[Transcript]:
+        """Transcripts that have waited long enough for what may belong to them."""
+        if self._held_at is None or now < self._held_at + HOLD_FOR_TRANSLATION:
+            return []
+        self._held_at = None
+        return self.decoder.release()
+
+    def _note(self, heard: Heard) -> bool:
+        """Take notice of what was heard; True where it is nobody else's business."""
+        if isinstance(heard, Settled):
+            self.queue.settle(heard.seconds)
+            return True
+        if isinstance(heard, Finished):
+            self.finished = True
+            return True
+        if isinstance(heard, Failure):
+            self._fail(heard.error)
+            return True
+        if isinstance(heard, Ready):
+            # A greeting of the gateway where none is due, or a second one, is not news.
+            known, self.ready = self.ready, True
+            return known
+        if isinstance(heard, Flushed) and self._asked_at:
+            self._asked_at.popleft()
+            mark = self.queue.answer()
+            self._confirmed_end = mark is not None and mark.position == self.queue.captured
+        return False
+
+    def _fail(self, error: SlngError) -> None:
+        if self._ended_at is not None and isinstance(error, ServerError) and error.code == 400:
+            # Native Soniox does not know the documented end of stream. All audio came before it.
+            self.finished = True
+        else:
+            self.failure = self.failure or error
+
+
+def parse(payload: bytes) -> Optional[Mapping[str, Any]]:
+    """A JSON object, or None."""
+    try:
+        frame = json.loads(payload.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None
+    return frame if isinstance(frame, dict) else None

@@ -1,0 +1,38 @@
+"""Sessions that nobody closed: at the end of the process they drain for a moment; a fork kills them."""
+
+import atexit
+import os
+import time
+import weakref
+from typing import Any, List
+
+__all__ = ["keep_track"]
+
+EXIT_LIMIT = 2.0
+
+_sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
+
+
+def keep_track(session: Any) -> None:
+    """Take care of a session until it is closed: it has ``begin_close``, ``close`` and ``forget_parent``."""
+    _sessions.add(session)
+
+
+def _close_all() -> None:
+    until = time.monotonic() + EXIT_LIMIT
+    sessions: List[Any] = list(_sessions)
+    for session in sessions:
+        session.begin_close(EXIT_LIMIT)
+    for session in sessions:
+        session.close(max(0.0, until - time.monotonic()))
+
+
+def _forget_all() -> None:
+    for session in list(_sessions):
+        session.forget_parent()
+    _sessions.clear()
+
+
+atexit.register(_close_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_all)

@@ -1,0 +1,194 @@
+"""To a connected transport: TCP, an HTTP proxy where one is to be used, TLS.
+
+Nothing blocks. Every wait has the deadline of the whole opening and ends at once where it is cancelled.
+"""
+
+import os
+import socket
+import ssl
+import time
+from base64 import b64encode
+from typing import Any, Callable, NamedTuple, Optional
+from urllib.parse import unquote, urlsplit
+
+from .errors import ConnectError, SessionClosed
+from .route import Address
+from .transport import BLOCKED, Transport, WakeUp, wait
+
+__all__ = ["Opening", "open_transport"]
+
+PROXY_ANSWER_LIMIT = 16384
+
+
+class Opening(NamedTuple):
+    """The bounds of an attempt to connect."""
+
+    address: Address
+    timeout: float
+    deadline: float
+    wake: WakeUp
+    cancelled: Callable[[], bool]
+
+    def wait(self, sock: socket.socket, *, write: bool = False) -> None:
+        """Wait for the socket. Raises ``ConnectError`` at the deadline, ``SessionClosed`` where cancelled."""
+        self.check()
+        wait(sock, self.wake, self.deadline - time.monotonic(), write=write)
+        self.check()
+
+    def check(self) -> None:
+        """Raise if time is up or nobody wants the connection any more."""
+        self.wake.clear()
+        if self.cancelled():
+            raise SessionClosed("The session was closed while it was connecting.")
+        if time.monotonic() >= self.deadline:
+            raise ConnectError(
+                f"{self.address} did not answer within {self.timeout:g} s.",
+                hint="Check the network, or give Client a longer connect_timeout.",
+                retryable=True,
+            )
+
+
+def open_transport(opening: Opening, proxy: Optional[str], context: Optional[ssl.SSLContext]) -> Transport:
+    """Connect, through a proxy and with TLS where these are given. Raises ``ConnectError``."""
+    address = opening.address
+    try:
+        if proxy is None:
+            sock = _connect(address.host, address.port, opening)
+        else:
+            sock = _connect_through(proxy, opening)
+        try:
+            return Transport(sock if context is None else _secure(sock, context, opening))
+        except BaseException:
+            sock.close()
+            raise
+    except ssl.SSLCertVerificationError as error:
+        raise ConnectError(
+            f"The certificate of {address.host} could not be verified: {error.verify_message}.",
+            hint="Check this computer's clock. An authority of your own is given as Client(ca_certs=FILE).",
+            retryable=False,
+        ) from error
+    except OSError as error:
+        raise ConnectError(
+            f"The connection to {address} could not be opened: {_reason(error)}.",
+            hint="Check the network and base_url.",
+            retryable=True,
+        ) from error
+
+
+def _connect(host: str, port: int, opening: Opening) -> socket.socket:
+    """Try the host's addresses one after the other, each with its share of the time that is left."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    failed: Optional[OSError] = None
+    for index, (family, kind, protocol, _, target) in enumerate(addresses):
+        opening.check()
+        share = (opening.deadline - time.monotonic()) / (len(addresses) - index)
+        try:
+            return _connect_to(family, kind, protocol, target, opening, time.monotonic() + share)
+        except OSError as error:
+            failed = error
+    raise failed or OSError("the name has no address")
+
+
+def _connect_to(
+    family: int, kind: int, protocol: int, target: Any, opening: Opening, until: float
+) -> socket.socket:
+    sock = socket.socket(family, kind, protocol)
+    try:
+        sock.setblocking(False)
+        _tune(sock)
+        sock.connect_ex(target)
+        while True:
+            opening.check()
+            if time.monotonic() >= until:
+                raise OSError("no answer")
+            wait(sock, opening.wake, until - time.monotonic(), write=True)
+            error = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                raise OSError(error, os.strerror(error))
+            if _is_connected(sock):
+                return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _is_connected(sock: socket.socket) -> bool:
+    try:
+        sock.getpeername()
+        return True
+    except OSError:
+        return False
+
+
+def _tune(sock: socket.socket) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Where the system can: give up after 10 s on a peer that does not acknowledge what was sent.
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)
+
+
+def _connect_through(proxy: str, opening: Opening) -> socket.socket:
+    """A tunnel through an HTTP proxy, by CONNECT [RFC 9110, 9.3.6]."""
+    parts = urlsplit(proxy)
+    sock = _connect(parts.hostname or "", parts.port or 80, opening)
+    try:
+        request = [f"CONNECT {opening.address} HTTP/1.1", f"Host: {opening.address}"]
+        if parts.username is not None:
+            secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
+            request.append(f"Proxy-Authorization: Basic {b64encode(secret).decode('ascii')}")
+        tunnel = Transport(sock)
+        tunnel.send("\r\n".join([*request, "", ""]).encode("ascii"))
+        status = _proxy_status(tunnel, opening)
+        if status != 200:
+            raise ConnectError(
+                f"The proxy {parts.hostname} did not connect to {opening.address} (status {status}).",
+                status=status or None,
+                hint="Check the proxy's address and password." if status == 407 else "Check the proxy.",
+                retryable=status >= 500,
+            )
+        return sock
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _proxy_status(tunnel: Transport, opening: Opening) -> int:
+    answer = b""
+    # Byte by byte: what follows the empty line belongs to the tunnel.
+    while b"\r\n\r\n" not in answer and len(answer) < PROXY_ANSWER_LIMIT:
+        opening.wait(tunnel.sock)
+        tunnel.flush()
+        try:
+            byte = tunnel.sock.recv(1)
+        except BLOCKED:
+            continue
+        if not byte:
+            break
+        answer += byte
+    words = answer.split(b"\r\n", 1)[0].split()
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+
+
+def _secure(sock: socket.socket, context: ssl.SSLContext, opening: Opening) -> ssl.SSLSocket:
+    secured = context.wrap_socket(sock, server_hostname=opening.address.host, do_handshake_on_connect=False)
+    try:
+        while True:
+            try:
+                secured.do_handshake()
+                return secured
+            except ssl.SSLWantReadError:
+                opening.wait(secured)
+            except ssl.SSLWantWriteError:
+                opening.wait(secured, write=True)
+    except BaseException:
+        secured.close()
+        raise
+
+
+def _reason(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "the host was not found"
+    if isinstance(error, ConnectionRefusedError):
+        return "it refused"
+    return error.strerror or str(error) or type(error).__name__

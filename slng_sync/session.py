@@ -1,0 +1,209 @@
+"""One stream of audio as its user holds it, from ``Client.listen()`` to ``close()``."""
+
+import contextlib
+import time
+from types import TracebackType
+from typing import Iterator, Optional, Type
+
+from .audio.convert import Audio, to_pcm
+from .audio.format import AudioFormat
+from .errors import ConfigurationError, SessionClosed, WaitTimeout
+from .lifetime import keep_track
+from .state import State, Stats
+from .stream import NEVER, Stream
+from .transcript import TranscriptLog
+
+__all__ = ["Session", "State", "Stats"]
+
+CLOSE_TIMEOUT = 10.0
+ABORT_LIMIT = 1.0
+
+
+class Session:
+    """One stream of audio and its transcripts. Made by ``Client.listen()``; used once.
+
+    Every method may be called from any thread and from inside a callback. As a context manager it closes
+    in order when it is left.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def open(self) -> "Session":
+        """Connect, and start the source. Returns when audio is taken; raises what stands against it."""
+        stream = self._stream
+        keep_track(self)
+        stream.start()
+        try:
+            stream.wait_for(lambda: stream.state >= State.STREAMING, None)
+        except BaseException:
+            self.abort()
+            raise
+        if stream.never_opened:
+            stream.join(ABORT_LIMIT)
+            raise stream.outcome.claim() or SessionClosed("The session was closed while it was connecting.")
+        stream.start_capture()
+        return self
+
+    def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+        """End in order: stop the source, send the rest, wait for the last words, deliver every callback.
+
+        Returns True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
+        Called again, or by several threads, it waits for the same end. Inside a callback it does not wait.
+        """
+        complete = self._close(timeout)
+        if self.state is State.CLOSED:
+            self._stream.outcome.log_untold()
+        return complete
+
+    def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
+        """Begin what ``close`` does, and do not wait for it."""
+        _check_seconds(timeout)
+        self._stream.begin_close(timeout)
+
+    def abort(self) -> None:
+        """End at once: nothing more is sent, and nothing waited for."""
+        self._stream.abort()
+        if self._stream.may_wait:
+            self._stream.join(ABORT_LIMIT)
+
+    def wait(self, timeout: Optional[float] = None) -> None:
+        """Wait until the session is over and every callback has run.
+
+        Raises what ended it, if that was not told before, and ``WaitTimeout`` where time was up.
+        """
+        _check_seconds(timeout)
+        stream = self._stream
+        until = NEVER if timeout is None else time.monotonic() + timeout
+        over = stream.wait_for(lambda: stream.state is State.CLOSED, timeout)
+        # In slices, so that Ctrl-C gets through while a callback takes its time.
+        while over and not stream.dispatch.join(min(0.5, until - time.monotonic())):
+            over = time.monotonic() < until
+        if not over:
+            raise WaitTimeout(f"The session was not over within {timeout:g} s.", hint="close() ends it.")
+        stream.outcome.raise_untold()
+
+    def __enter__(self) -> "Session":
+        return self
+
+    def __exit__(
+        self,
+        kind: Optional[Type[BaseException]],
+        error: Optional[BaseException],
+        traceback: Optional[TracebackType],
+    ) -> None:
+        self._close(CLOSE_TIMEOUT)
+        if kind is None and self.state is State.CLOSED:
+            self._stream.outcome.raise_untold()
+        self._stream.outcome.log_untold()
+
+    # What goes in.
+
+    def send(self, audio: Audio, *, timeout: Optional[float] = None) -> None:
+        """Send audio: PCM bytes in ``audio_format``, or an array (frames, or frames x channels).
+
+        Returns at once while the buffer has room; else waits for it, at most ``timeout`` seconds. Raises
+        ``SessionClosed`` after the end, ``WaitTimeout``, ``ConfigurationError`` for what is no such audio.
+        """
+        _check_seconds(timeout)
+        pcm = to_pcm(audio, self.audio_format)
+        self._stream.send(pcm, timeout)
+
+    def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
+        """Make everything said so far final. True once the server has confirmed it.
+
+        With ``wait=False``, or inside a callback, it only asks; the answer is the event ``Flushed``.
+        """
+        _check_seconds(timeout)
+        mark = self._stream.finalize()
+        if wait and self._stream.may_wait:
+            self._stream.wait_for(lambda: mark.settled, timeout)
+        return mark.confirmed
+
+    def pause(self) -> None:
+        """Withhold audio until ``resume()``; the connection is kept, the session's clock goes on."""
+        self._stream.pause(True)
+
+    def resume(self) -> None:
+        """Let audio flow again."""
+        self._stream.pause(False)
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator["Session"]:
+        """Push-to-talk: audio flows inside the ``with``, and what was said is made final at its end."""
+        self.resume()
+        try:
+            yield self
+        finally:
+            self.pause()
+            with contextlib.suppress(SessionClosed):
+                self.finalize()
+
+    # What comes out.
+
+    def poll(self, timeout: float = 0.0) -> int:
+        """Run the callbacks that are due, where ``dispatch="manual"``; tell how many deliveries there were.
+
+        Waits at most ``timeout`` seconds for the first.
+        """
+        _check_seconds(timeout)
+        if self._stream.settings.dispatch != "manual":
+            raise ConfigurationError(
+                'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
+            )
+        return self._stream.dispatch.poll(timeout)
+
+    @property
+    def audio_format(self) -> AudioFormat:
+        """What ``send`` takes as bytes."""
+        return self._stream.audio_format
+
+    @property
+    def state(self) -> State:
+        """Where the session is in its life."""
+        return self._stream.state
+
+    @property
+    def id(self) -> Optional[str]:
+        """The server's id of the session, where it gave one."""
+        return self._stream.id
+
+    @property
+    def transcript(self) -> TranscriptLog:
+        """All finals so far and the open partial; grows while the session lives."""
+        return self._stream.log
+
+    @property
+    def stats(self) -> Stats:
+        """What was done so far."""
+        return self._stream.stats()
+
+    @property
+    def source_seconds(self) -> Optional[float]:
+        """How much audio the source has in all, where it knows."""
+        return self._stream.capture.duration if self._stream.capture is not None else None
+
+    def __repr__(self) -> str:
+        return f"<Session {self._stream.dialect.model}, {self.audio_format}, {self.state.name.lower()}>"
+
+    def forget_parent(self) -> None:
+        """After a fork, in the child: the session is dead, and says so."""
+        self._stream.forget_parent()
+
+    def _close(self, timeout: float) -> bool:
+        stream = self._stream
+        until = time.monotonic() + timeout
+        self.begin_close(timeout)
+        if not stream.may_wait:
+            return False
+        stream.wait_for(lambda: stream.state is State.CLOSED, until - time.monotonic())
+        delivered = stream.join(until - time.monotonic())
+        return stream.complete and delivered
+
+
+def _check_seconds(timeout: Optional[float]) -> None:
+    valid = timeout is None or (
+        isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0
+    )
+    if not valid:
+        raise ConfigurationError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}.")

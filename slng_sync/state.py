@@ -1,0 +1,51 @@
+"""What a session is told, where it is in its life, and what it has done."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from .dispatch import DispatchTo
+from .exchange import Timing
+from .route import Route
+
+__all__ = ["Settings", "State", "Stats"]
+
+
+class State(IntEnum):
+    """Where a session is in its life. ``CLOSED`` is for ever."""
+
+    NEW = 0
+    CONNECTING = 1
+    WAITING_READY = 2
+    STREAMING = 3
+    RECONNECTING = 4
+    DRAINING = 5
+    CLOSED = 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session is told by its client. Times in seconds."""
+
+    route: Route
+    dispatch: DispatchTo = None
+    timing: Timing = Timing()
+    connect_timeout: float = 10.0
+    buffer_seconds: float = 120.0
+    chunk_seconds: float = 0.05
+    ping_interval: float = 5.0
+    ping_timeout: float = 5.0
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a session has done so far; lengths of audio in seconds."""
+
+    captured: float
+    sent: float
+    settled: float
+    buffered: float
+    lost: float
+    partials: int
+    finals: int
+    connections: int
+    ignored_frames: int
