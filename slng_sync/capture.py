@@ -2,9 +2,9 @@
 
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Iterator, Optional
 
-from .audio.convert import Converter, to_pcm
+from .audio.convert import Audio, Converter, to_pcm
 from .audio.format import AudioFormat
 from .audio.source import AudioSource
 from .errors import AudioError, SlngError
@@ -29,6 +29,7 @@ class Capture:
         self.duration: Optional[float] = getattr(source, "duration", None)
         self.error: Optional[SlngError] = None
         self._source = source
+        self._chunks: Iterator[Audio] = iter(())
         self._put = put
         self._done = done
         self._has_ended = threading.Event()
@@ -40,6 +41,8 @@ class Capture:
 
     def start(self) -> None:
         """Begin to read."""
+        # The iteration is begun here, so that a ``stop`` from now on ends it.
+        self._chunks = iter(self._source)
         self._thread.start()
 
     @property
@@ -79,7 +82,7 @@ class Capture:
     def _read(self) -> None:
         audio_format = self._source.audio_format
         try:
-            for chunk in self._source:
+            for chunk in self._chunks:
                 pcm = self._converter.convert(to_pcm(chunk, audio_format))
                 if pcm and not self._put(pcm):
                     return

@@ -133,9 +133,10 @@ class Client:
         """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
 
         ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
-        iterable of chunks; without one the program calls ``session.send()``. ``sample_rate`` (16,000 unless
-        said) and ``channels`` (1 unless said) are what is sent; a source that differs is converted. When a
-        source ends, the session ends in order by itself.
+        iterable of chunks; without one the program calls ``session.send()``. ``sample_rate`` and ``channels``
+        say what arrays, bytes and chunks are; with any other source, or none, they say what is sent: 16 kHz
+        and one channel otherwise. A source that differs is converted. When a source ends, the session ends
+        in order by itself.
 
         Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
         """
@@ -209,10 +210,12 @@ class Client:
             if source is None
             else as_source(source, sample_rate=sample_rate, channels=channels, speed=speed)
         )
+        # Where they say what the source is, they do not say what is to be sent.
+        asked = (None, None) if _lacks_format(source) else (sample_rate, channels)
         stream = Stream(
             self._settings,
             self._dialect,
-            self._session_format(reader, sample_rate, channels),
+            self._session_format(reader, *asked),
             self._callbacks,
             source=reader,
             raises=raises,
@@ -225,19 +228,25 @@ class Client:
         self, source: Optional[AudioSource], sample_rate: Optional[int], channels: Optional[int]
     ) -> AudioFormat:
         """What is asked for; else the source's rate where the model takes it and speech needs no less."""
-        default = DEFAULT_FORMAT.sample_rate
+        rate = DEFAULT_FORMAT.sample_rate
         if source is not None and source.audio_format.sample_rate in self._dialect.sample_rates:
-            rate = source.audio_format.sample_rate
-            if rate <= default or importlib.util.find_spec("soxr") is None:
-                default = rate
+            own = source.audio_format.sample_rate
+            # More than 16 kHz is only sent where it cannot be converted.
+            if own < rate or importlib.util.find_spec("soxr") is None:
+                rate = own
         return AudioFormat(
-            default if sample_rate is None else sample_rate,
+            rate if sample_rate is None else sample_rate,
             DEFAULT_FORMAT.channels if channels is None else channels,
         )
 
     def _remember(self, dialect: Dialect) -> None:
         """The server takes this form: the next session begins with it."""
         self._dialect = dialect
+
+
+def _lacks_format(source: Any) -> bool:
+    """Whether a source cannot say itself what its audio is: arrays, bytes, chunks, raw files."""
+    return not (source is None or isinstance(source, (str, os.PathLike)) or hasattr(source, "audio_format"))
 
 
 def _seconds(name: str, value: object, low: float, high: float) -> float:

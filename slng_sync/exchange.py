@@ -110,8 +110,7 @@ class Exchange:
             frame, self._greeting = self._greeting, None
             self.ready = not self.dialect.needs_ready
             return frame
-        if not self.ready:
-            self._check_ready(now)
+        if not self._is_ready(now):
             return None
         self._expire_requests(now)
         if self._ended_at is not None:
@@ -136,13 +135,15 @@ class Exchange:
         waits = getattr(self.dialect, "wait_for_ready", True)
         return self._timing.ready if waits else min(START_WITHOUT_READY, self._timing.ready)
 
-    def _check_ready(self, now: float) -> None:
-        if now < self._opened_at + self._ready_limit:
-            return
-        if not getattr(self.dialect, "wait_for_ready", True):
-            self.ready = True
-            return
-        raise ConnectError(
+    def _is_ready(self, now: float) -> bool:
+        if not self.ready and now >= self._opened_at + self._ready_limit:
+            self.ready = not getattr(self.dialect, "wait_for_ready", True)
+            if not self.ready:
+                raise self._not_ready()
+        return self.ready
+
+    def _not_ready(self) -> ConnectError:
+        return ConnectError(
             f"The server accepted the connection but was not ready within {self._timing.ready:g} s.",
             hint="Try again later, or give Client a longer ready_timeout.",
             retryable=True,

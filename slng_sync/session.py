@@ -36,13 +36,12 @@ class Session:
         stream.start()
         try:
             stream.wait_for(lambda: stream.state >= State.STREAMING, None)
+            if stream.never_opened:
+                raise stream.outcome.claim() or SessionClosed("The session was closed while it connected.")
+            stream.start_capture()
         except BaseException:
             self.abort()
             raise
-        if stream.never_opened:
-            stream.join(ABORT_LIMIT)
-            raise stream.outcome.claim() or SessionClosed("The session was closed while it was connecting.")
-        stream.start_capture()
         return self
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:

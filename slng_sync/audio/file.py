@@ -20,20 +20,7 @@ __all__ = ["file_source", "is_recording", "path_source"]
 
 HEAD_BYTES = 12
 UNKNOWN_FRAMES = 2**62  # or more: FLAC that was written into a pipe
-MP3_SYNC = (b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3", b"\xff\xe2")
-RECORDINGS = (
-    b"RIFF",
-    b"RIFX",
-    b"RF64",
-    b"riff",
-    b"fLaC",
-    b"OggS",
-    b"ID3",
-    b"FORM",
-    b"caff",
-    b".snd",
-    *MP3_SYNC,
-)
+BEGINNINGS = (b"RIFF", b"RIFX", b"RF64", b"riff", b"fLaC", b"OggS", b"ID3", b"FORM", b"caff", b".snd")
 
 
 @dataclass(frozen=True)
@@ -70,9 +57,10 @@ def file_source(file: BinaryIO, raw_format: Optional[AudioFormat], *, speed: flo
     return PacedSource(recording.chunks, recording.audio_format, duration=recording.duration, speed=speed)
 
 
-def is_recording(head: bytes) -> bool:
+def is_recording(head: bytes, name: str = "") -> bool:
     """Tell whether bytes begin as the known kinds of files do."""
-    return head.startswith(RECORDINGS)
+    # An MP3 may begin with what could as well be samples.
+    return head.startswith(BEGINNINGS) or name.lower().endswith(".mp3")
 
 
 def open_recording(file: BinaryIO, name: str, raw_format: Optional[AudioFormat]) -> Recording:
@@ -86,7 +74,7 @@ def open_recording(file: BinaryIO, name: str, raw_format: Optional[AudioFormat])
         wav = read_wav(whole, name)
         if wav.decode is not None:
             return Recording(wav.audio_format, wav.duration, lambda: wav.chunks(whole))
-    elif raw_format is not None and not is_recording(head):
+    elif raw_format is not None and not is_recording(head, name):
         return _raw(whole, raw_format)
     if start is None:
         raise AudioError(

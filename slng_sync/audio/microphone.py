@@ -65,6 +65,7 @@ class Microphone:
 
     def adapt(self, sample_rate: Optional[int], channels: Optional[int]) -> None:
         """Deliver this rate and number of channels, where the microphone was made without."""
+        self._refuse_a_second_use()
         rates, counts = (self._sample_rate, sample_rate, 16000), (self._channels, channels, 1)
         self.audio_format = AudioFormat(
             next(rate for rate in rates if rate is not None),
@@ -72,8 +73,7 @@ class Microphone:
         )
 
     def __iter__(self) -> Iterator[bytes]:
-        if self._capture is not None and self._capture.running:
-            raise AudioError("This Microphone is in use.", hint="Make another one for a second stream.")
+        self._refuse_a_second_use()
         # What was stopped stays stopped; an iteration that begins later is not touched.
         self._capture = _Capture(self.device, self.audio_format)
         return self._capture.pieces()
@@ -87,6 +87,10 @@ class Microphone:
     def devices() -> List[Device]:
         """Return the input devices. One that was connected while a microphone is in use is not seen yet."""
         return _within(OPEN_SECONDS, portaudio.devices)
+
+    def _refuse_a_second_use(self) -> None:
+        if self._capture is not None and self._capture.running:
+            raise AudioError("This Microphone is in use.", hint="Make another one for a second stream.")
 
     def __repr__(self) -> str:
         return f"Microphone({self.device!r}, {self.audio_format})"

@@ -26,7 +26,8 @@ INVALID_CHANNELS, INVALID_RATE, INVALID_DEVICE, DEVICE_UNAVAILABLE = -9998, -999
 JACK = 12
 
 INSTALL = {
-    "linux": 'On Debian or Ubuntu: sudo apt install portaudio19-dev gcc, then pip install "slng-sync[mic]".',
+    "linux": "On Debian or Ubuntu: sudo apt install portaudio19-dev gcc python3-dev, then "
+    'pip install "slng-sync[mic]".',
     "darwin": 'brew install portaudio, then pip install "slng-sync[mic]".',
     "win32": 'pip install "slng-sync[mic]" (PyAudio is ready-made there for Python up to 3.13).',
 }

@@ -16,7 +16,8 @@ __all__ = ["captured_stderr", "silence_libraries"]
 LONGEST_CAPTURE = 2.0
 
 OF_A_SOUND_LIBRARY = re.compile(
-    rb"ALSA lib |Expression '|\|\|PaMacCore|.*\bjack |Jack|Cannot connect to server"
+    rb"ALSA lib |Expression '|\|\|PaMacCore|Jack|jack server |Cannot connect to server |"
+    rb"connect\(2\) call to |attempt to connect to server"
 )
 
 _one_at_a_time = threading.Lock()

@@ -97,8 +97,7 @@ def as_source(
 
     ``sample_rate`` and ``channels`` are the format of what has none of its own: arrays (which need a rate),
     raw PCM, chunks (16 kHz, one channel unless said). ``speed`` paces recordings: 1.0 as heard, infinity at
-    once.
-    Raises ConfigurationError for what is no source, AudioError for a file that cannot be read.
+    once. Raises ConfigurationError for what is no source, AudioError for a file that cannot be read.
     """
     check_speed(speed)
     raw_format = AudioFormat(

@@ -1,0 +1,112 @@
+"""What every test has to leave behind: no thread, no file descriptor, no child process.
+
+The checks run after each test without being asked for. What ends by itself gets a few seconds to do so.
+"""
+
+import gc
+import os
+import threading
+import time
+from collections import Counter
+from multiprocessing import resource_tracker
+from pathlib import Path
+from typing import Callable, Generator, Iterator, List, Set
+
+import pytest
+
+GRACE = 5.0
+PROC = Path("/proc/self")
+# Opened once by Python or a library when it is first needed, and kept for good.
+KEPT_FOR_GOOD = ("/dev/urandom", "/dev/random", "/dev/null")
+
+failed = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: "pytest.CallInfo[None]"
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    item.stash[failed] = item.stash.get(failed, False) or report.failed
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _resource_tracker() -> None:
+    """Start multiprocessing's helper process now, so that no single test is charged for it."""
+    if hasattr(os, "fork"):
+        resource_tracker.ensure_running()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    threads = set(threading.enumerate())
+    descriptors = _descriptors()
+    children = _children()
+    yield
+    left = [
+        *_left("thread", lambda: _threads_since(threads)),
+        *_left("child process", lambda: _describe_children(_children() - children)),
+        *_left("file descriptor", lambda: list((_descriptors() - descriptors).elements())),
+    ]
+    # A failed test holds its objects in the traceback; one report about it is enough.
+    if left and not request.node.stash.get(failed, False):
+        pytest.fail("The test left behind:\n" + "\n".join(f"  {each}" for each in left), pytrace=False)
+
+
+def _left(kind: str, remaining: Callable[[], List[str]]) -> List[str]:
+    """Ask until nothing remains, at most for the grace time."""
+    deadline = time.monotonic() + GRACE
+    found = remaining()
+    if found:
+        gc.collect()
+    while found and time.monotonic() < deadline:
+        time.sleep(0.01)
+        found = remaining()
+    return [f"{kind}: {each}" for each in found]
+
+
+def _threads_since(before: Set[threading.Thread]) -> List[str]:
+    # A dummy stands for a thread that Python did not start, and is never seen to end.
+    return [
+        repr(thread)
+        for thread in threading.enumerate()
+        if thread not in before and not isinstance(thread, threading._DummyThread)
+    ]
+
+
+def _descriptors() -> "Counter[str]":
+    """What the open file descriptors point to. Counted by kind for sockets and pipes, which have numbers."""
+    found: Counter[str] = Counter()
+    if not PROC.exists():
+        return found
+    for entry in (PROC / "fd").iterdir():
+        try:
+            target = os.readlink(entry)
+        except OSError:  # the one that listed the folder
+            continue
+        if target not in KEPT_FOR_GOOD:
+            found[target.split(":[")[0]] += 1
+    return found
+
+
+def _children() -> Set[int]:
+    """The process ids of the children of all our threads, zombies included."""
+    children: Set[int] = set()
+    for path in PROC.glob("task/*/children"):
+        try:
+            children.update(map(int, path.read_text().split()))
+        except OSError:  # the thread has just ended
+            continue
+    return children
+
+
+def _describe_children(pids: Set[int]) -> List[str]:
+    found = []
+    for pid in sorted(pids):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
+        except OSError:  # it has just ended
+            continue
+        found.append(f"{pid} {command or '(ended, nobody waited for it)'}")
+    return found

@@ -1,0 +1,62 @@
+#!/bin/sh
+# Everything that is checked, in one go: style, types, the whole test suite with its coverage.
+#
+#     tests/run.sh                   installs what is missing, then checks everything
+#     tests/run.sh -k reconnect      the same; the arguments go to pytest
+#     tests/run.sh --tox             also the core of the suite on the oldest and the newest Python
+#
+# May be run again at any time. PYTHON=/path/to/python chooses the interpreter.
+set -eu
+root=$(cd "$(dirname "$0")/.." && pwd)
+. "$root/samples/setup.sh"
+
+with_tox=
+if [ "${1:-}" = --tox ]; then
+    with_tox=1
+    shift
+fi
+
+need_packages portaudio19-dev gcc libc6-dev \
+    pulseaudio pulseaudio-utils libasound2-plugins flite pocketsphinx-testdata
+for program in gcc pulseaudio pactl paplay flite; do
+    command -v "$program" >/dev/null 2>&1 || fail "The tests need the program $program."
+done
+recordings=/usr/share/pocketsphinx/test/data/librivox
+[ -d "$recordings" ] || fail "The tests need the recordings of Debian's pocketsphinx-testdata in $recordings."
+choose_python
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' ||
+    fail "The type checker needs Python 3.10 or later, not $python; PYTHON=/path/to/python names one."
+venv=$root/.venv-test
+make_environment "$venv" dev
+cd "$root"
+
+failed=
+# check TITLE COMMAND...: goes on after a failure, so that one run tells everything.
+check() {
+    title=$1
+    shift
+    say "$title"
+    "$@" || failed="$failed${failed:+, }$title"
+}
+
+core_on() {
+    # pyenv's own command of that name may stand for a Python that is not switched on.
+    bin=$(ls -d "${PYENV_ROOT:-${HOME:-/root}/.pyenv}/versions/$1".*/bin 2>/dev/null | tail -n 1)
+    if PATH=$bin${bin:+:}$PATH "python$1" -c '' 2>/dev/null; then
+        PATH=$bin${bin:+:}$PATH "$venv/bin/tox" run -q --skip-missing-interpreters false -e "py$(echo "$1" | tr -d .)"
+    else
+        echo "There is no Python $1 on this machine: its run is left out."
+    fi
+}
+
+check "Style" "$venv/bin/ruff" check
+check "Format" "$venv/bin/ruff" format --check
+check "Types" "$venv/bin/mypy" --strict
+check "Tests" "$venv/bin/python" -X dev -W error -m coverage run -m pytest "$@"
+check "Coverage" "$venv/bin/python" -m coverage report
+if [ -n "$with_tox" ]; then
+    check "The core of the tests on Python 3.8" core_on 3.8
+    check "The core of the tests on Python 3.13" core_on 3.13
+fi
+[ -z "$failed" ] || fail "Failed: $failed."
+say "All is well."
