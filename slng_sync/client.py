@@ -13,6 +13,7 @@ from .dispatch import DispatchTo, check_dispatch
 from .errors import ConfigurationError
 from .events import Closed, Event, Transcript
 from .exchange import Timing
+from .recording import AudioRecord, MessageTrace
 from .route import make_route
 from .session import Session
 from .state import Settings
@@ -128,7 +129,13 @@ class Client:
     # Streams.
 
     def listen(
-        self, source: Any = None, *, sample_rate: Optional[int] = None, channels: Optional[int] = None
+        self,
+        source: Any = None,
+        *,
+        sample_rate: Optional[int] = None,
+        channels: Optional[int] = None,
+        record: Union[str, "os.PathLike[str]", None] = None,
+        trace: Union[str, "os.PathLike[str]", None] = None,
     ) -> Session:
         """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
 
@@ -138,9 +145,12 @@ class Client:
         and one channel otherwise. A source that differs is converted. When a source ends, the session ends
         in order by itself.
 
+        ``record`` is a WAV file to write, with the audio as it was captured; ``trace`` a file for every
+        message, one JSON object a line: spoken words stand in it, the key does not.
+
         Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
         """
-        return self._session(source, sample_rate, channels).open()
+        return self._session(source, sample_rate, channels, record=record, trace=trace).open()
 
     def stream(
         self,
@@ -202,6 +212,8 @@ class Client:
         channels: Optional[int],
         *,
         speed: float = 1.0,
+        record: Union[str, "os.PathLike[str]", None] = None,
+        trace: Union[str, "os.PathLike[str]", None] = None,
         raises: bool = False,
         tap: Callable[[Any], None] = lambda item: None,
     ) -> Session:
@@ -212,12 +224,15 @@ class Client:
         )
         # Where they say what the source is, they do not say what is to be sent.
         asked = (None, None) if _lacks_format(source) else (sample_rate, channels)
+        audio_format = self._session_format(reader, *asked)
         stream = Stream(
             self._settings,
             self._dialect,
-            self._session_format(reader, *asked),
+            audio_format,
             self._callbacks,
             source=reader,
+            record=AudioRecord(record, audio_format) if record is not None else None,
+            trace=MessageTrace(trace) if trace is not None else None,
             raises=raises,
             tap=tap,
             accepted=self._remember,

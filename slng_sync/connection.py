@@ -20,7 +20,7 @@ from .upgrade import HandshakePipe, refusal
 if not hasattr(websocket, "WebSocket"):  # pragma: no cover
     raise ImportError('another package named "websocket" hides websocket-client: pip uninstall websocket')
 
-__all__ = ["Closed", "Connection", "Message", "Pong", "open_connection"]
+__all__ = ["Closed", "Connection", "Message", "Pong", "Received", "open_connection"]
 
 MESSAGE_LIMIT = 4 << 20
 PIECES_LIMIT = 65536

@@ -6,10 +6,11 @@ Nothing here waits; every method is called with the session's lock held.
 from typing import Any, List, Optional
 
 from .callbacks import RawFrame
-from .connection import Closed, Connection, Message
+from .connection import Closed, Connection, Message, Received
 from .dialects.failures import failure_in
 from .errors import ConnectionLost, SlngError
 from .exchange import Exchange, parse
+from .recording import MessageTrace
 
 __all__ = ["Line", "Pulse"]
 
@@ -55,12 +56,15 @@ class Pulse:
 class Line:
     """One connection from its opening to its close."""
 
-    def __init__(self, connection: Connection, exchange: Exchange, pulse: Pulse) -> None:
+    def __init__(
+        self, connection: Connection, exchange: Exchange, pulse: Pulse, trace: Optional[MessageTrace] = None
+    ) -> None:
         self.connection = connection
         self.exchange = exchange
         self.pulse = pulse
         self.closed: Optional[Closed] = None
         self.ignored = 0
+        self._trace = trace
 
     @property
     def backlog(self) -> bool:
@@ -82,6 +86,8 @@ class Line:
                 frame = self.exchange.next_frame(now)
                 if frame is None:
                     return
+                if self._trace is not None:
+                    self._trace.sent(frame)
                 self.connection.send(frame)
         except OSError as error:
             raise self.lost(error.strerror or type(error).__name__) from error
@@ -96,6 +102,7 @@ class Line:
             self.pulse.heard(now)
         items: List[Any] = []
         for each in received:
+            self._write_down(each)
             if isinstance(each, Message):
                 items += self._hear(each, now, raw)
             elif isinstance(each, Closed):
@@ -141,6 +148,12 @@ class Line:
         if error is not None and self.exchange.advice and not error.retryable:
             error.hint = self.exchange.advice
         return error
+
+    def _write_down(self, received: Received) -> None:
+        if self._trace is not None and isinstance(received, Message):
+            self._trace.received(received.payload, received.binary)
+        elif self._trace is not None and isinstance(received, Closed):
+            self._trace.closed(received.code, received.reason)
 
     def _hear(self, message: Message, now: float, raw: bool) -> List[Any]:
         frame = None if message.binary else parse(message.payload)

@@ -18,6 +18,7 @@ from .transport import BLOCKED, Transport, WakeUp, wait
 __all__ = ["Opening", "open_transport"]
 
 PROXY_ANSWER_LIMIT = 16384
+SEND_BUFFER = 128 << 10
 
 
 class Opening(NamedTuple):
@@ -123,6 +124,9 @@ def _is_connected(sock: socket.socket) -> bool:
 def _tune(sock: socket.socket) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # Four seconds of speech: what the network does not take stays in the send queue, where it is counted,
+    # and a ping does not stand behind minutes of it.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     # Where the system can: give up after 10 s on a peer that does not acknowledge what was sent.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 10_000)

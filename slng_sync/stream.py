@@ -25,6 +25,7 @@ from .line import Line, Pulse
 from .log import logger
 from .opening import Opening
 from .outcome import Outcome
+from .recording import AudioRecord, MessageTrace
 from .send_queue import END, FINALIZE, Mark, SendQueue
 from .state import Settings, State, Stats
 from .transcript import TranscriptLog
@@ -48,6 +49,8 @@ class Stream:
         callbacks: Callbacks,
         *,
         source: Optional[AudioSource] = None,
+        record: Optional[AudioRecord] = None,
+        trace: Optional[MessageTrace] = None,
         raises: bool = False,
         tap: Callable[[Any], None] = lambda item: None,
         accepted: Callable[[Dialect], None] = lambda dialect: None,
@@ -64,6 +67,8 @@ class Stream:
         self.complete = False
         self.never_opened = False
         self._callbacks = callbacks
+        self._record = record
+        self._trace = trace
         self._raises = raises
         self._tap = tap
         self._accepted = accepted
@@ -228,8 +233,7 @@ class Stream:
             self.dispatch.put(
                 AudioLost(self.audio_format.seconds(dropped), "the connection was slower than speech")
             )
-        self._queue.put(pcm)
-        self._pump()
+        self._append(pcm)
 
     def _put(self, pcm: bytes, timeout: Optional[float]) -> bool:
         """Put audio in as there is room; called with the lock held. False where the session ended."""
@@ -240,10 +244,15 @@ class Stream:
             if not fits:
                 self._wait_for_room(until)
                 continue
-            self._queue.put(pcm if len(pcm) <= fits else pcm[:fits])
+            self._append(pcm if len(pcm) <= fits else pcm[:fits])
             pcm = pcm[fits:]
-            self._pump()
         return not pcm
+
+    def _append(self, pcm: bytes) -> None:
+        if self._record is not None:
+            self._record.write(pcm)
+        self._queue.put(pcm)
+        self._pump()
 
     def _wait_for_room(self, until: Optional[float]) -> None:
         timeout = None if until is None else until - time.monotonic()
@@ -297,7 +306,8 @@ class Stream:
         with self._changed:
             now = time.monotonic()
             exchange = Exchange(self.dialect, self._queue, settings.timing, now)
-            self._line = Line(connection, exchange, Pulse(settings.ping_interval, settings.ping_timeout, now))
+            pulse = Pulse(settings.ping_interval, settings.ping_timeout, now)
+            self._line = Line(connection, exchange, pulse, self._trace)
             self._connections += 1
             self._enter(State.WAITING_READY)
 
@@ -358,12 +368,21 @@ class Stream:
             self._mark_the_end(now)
             self._pump()
             if self._fault is not None:
-                raise self._fault
+                self._hear_why(line, self._fault)
             if line.exchange.ready and self.state < State.STREAMING:
                 self._enter(State.STREAMING)
             self._deliver(line.exchange.release(now))
             self._changed.notify_all()
             return not line.exchange.over(now) and now < self._close_by
+
+    def _hear_why(self, line: Line, fault: SlngError) -> None:
+        """Before sending has failed the server may have said why: that counts, else the fault."""
+        try:
+            self._take_in(line)
+        except SlngError:
+            raise fault from None
+        if line.exchange.failure is None and not line.check_closed():
+            raise fault
 
     def _mark_the_end(self, now: float) -> None:
         """Once the source has ended, ask for the last words and for the end, in this order."""
@@ -441,8 +460,16 @@ class Stream:
         if not self.never_opened:
             self._tell_the_end(error)
         self.dispatch.close()
+        self._close_files()
         self._enter(State.CLOSED)
         self._wake.close()
+
+    def _close_files(self) -> None:
+        with self._changed:
+            for file in (self._record, self._trace):
+                if file is not None:
+                    file.close()
+            self._record = None
 
     def _tell_the_end(self, error: Optional[SlngError]) -> None:
         """To ``on_error``, where there is one and no call is there to raise it."""

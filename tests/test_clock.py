@@ -21,7 +21,7 @@ def test_a_later_connection_begins_where_the_audio_begins() -> None:
 
 
 def test_a_gap_moves_what_begins_at_it_and_leaves_what_ends_at_it() -> None:
-    """One second of the stream, then the audio of second 5: a word may end at 1.0 and the next begin at 5.0."""
+    """A second of the stream, then the audio of second 5: a word may end at 1.0, the next begin at 5.0."""
     clock = StreamClock(1000)
     clock.anchor(1000, 5000)
     assert clock.end(1.0) == 1.0

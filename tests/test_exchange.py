@@ -89,7 +89,7 @@ def test_soniox_speaks_at_once() -> None:
 
 
 def test_silence_is_kept_alive_every_five_seconds() -> None:
-    """Measured from the last message of any kind; a rest shorter than a chunk goes instead of the keepalive."""
+    """Measured from the last message of any kind; a rest shorter than a chunk goes in its place."""
     talk = soniox()
     talk.queue.put(SECOND[:1600])
     assert talk.says() == [SECOND[:1600]]
@@ -246,7 +246,9 @@ def test_the_budget_allows_a_few_messages_at_once() -> None:
     assert budget.wait(0.04) == 0
 
 
-@pytest.mark.parametrize("payload", [b"", b"\xff\xfe", b"nonsense", b"[1]", b"3", b"{", b"[" * 100_000, b'{"a":NaN'])
+@pytest.mark.parametrize(
+    "payload", [b"", b"\xff\xfe", b"nonsense", b"[1]", b"3", b"{", b"[" * 100_000, b'{"a":NaN']
+)
 def test_what_is_no_json_object_is_no_frame(payload: bytes) -> None:
     """It is counted by whoever reads it, and ignored."""
     assert parse(payload) is None

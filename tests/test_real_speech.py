@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 import pytest
+from virtual_microphone import VirtualMicrophone
 
 from slng_sync import Client, Dialect, Microphone, Reson8, Soniox
 from slng_sync.gateway import LocalGateway
-from virtual_microphone import VirtualMicrophone
 
 TESTDATA = Path("/usr/share/pocketsphinx/test/data")
 SAMPLES = Path(__file__).parent.parent / "samples" / "speech"
@@ -57,7 +57,7 @@ def gateway_url() -> Iterator[str]:
 
 @BOTH
 def test_most_words_of_real_readers_are_heard(dialect: Dialect, gateway_url: str) -> None:
-    """At most three words in ten are wrong over all of them; the cards alone are heard better than one in ten."""
+    """At most three words in ten are wrong over all of them; of the cards alone two."""
     client = Client(dialect, api_key="any", base_url=gateway_url)
     wrong = {"librivox": 0, "cards": 0}
     total = {"librivox": 0, "cards": 0}
@@ -73,7 +73,9 @@ def test_most_words_of_real_readers_are_heard(dialect: Dialect, gateway_url: str
 def test_a_command_is_heard_to_the_letter(dialect: Dialect, gateway_url: str) -> None:
     """Partials come first, the words have times in order, inside the audio."""
     partials: List[str] = []
-    client = Client(dialect, api_key="any", base_url=gateway_url, on_partial=lambda each: partials.append(each.text))
+    client = Client(
+        dialect, api_key="any", base_url=gateway_url, on_partial=lambda each: partials.append(each.text)
+    )
     log = client.transcribe(SAMPLES / "goforward.wav")
     assert log.text == "go forward ten meters"
     assert len(set(partials)) >= 3

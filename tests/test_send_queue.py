@@ -86,7 +86,7 @@ def test_two_finalizes_at_one_place_are_one_request() -> None:
 
 
 def test_a_new_connection_gets_what_was_not_settled() -> None:
-    """After a rewind the ordinary way of sending repeats the audio and the requests, from the settled mark on."""
+    """After a rewind the ordinary way of sending repeats audio and requests from the settled mark on."""
     queue = make_queue()
     queue.put(audio(0, 300))
     finalize = queue.request(FINALIZE)

@@ -1,10 +1,12 @@
 """Sessions from end to end: a real gateway on loopback, a script instead of a voice."""
 
+import json
 import queue
 import threading
 import time
+import wave
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Tuple, Type
+from typing import Any, Callable, Iterator, List, Type
 
 import numpy
 import pytest
@@ -219,7 +221,7 @@ def test_manual_dispatch_runs_callbacks_when_polled(dialect: Dialect) -> None:
 def test_dispatch_hands_each_delivery_to_the_program(dialect: Dialect) -> None:
     """As a window would: a queue that its own thread empties."""
     heard = Heard()
-    window: "queue.Queue[Callable[[], None]]" = queue.Queue()
+    window: queue.Queue[Callable[[], None]] = queue.Queue()
     with gateway() as server, client_for(server.url, dialect, heard, dispatch=window.put).listen() as session:
         session.send(SECOND * 3)
     while not window.empty():
@@ -266,7 +268,9 @@ def test_an_on_error_that_raises_is_logged(dialect: Dialect, caplog: pytest.LogC
         raise ValueError
 
     with gateway() as server:
-        client = Client(dialect, api_key="any", base_url=server.url, on_final=fail, on_error=fail, on_event=heard)
+        client = Client(
+            dialect, api_key="any", base_url=server.url, on_final=fail, on_error=fail, on_event=heard
+        )
         with client.listen() as session:
             session.send(SECOND * 3)
     assert caplog.text.count("an on_error callback raised ValueError") == 1
@@ -360,7 +364,7 @@ def test_pause_withholds_audio_and_the_clock_goes_on(dialect: Dialect) -> None:
             from slng_sync import AudioFormat
 
             self.audio_format = AudioFormat(16000, 1)
-            self.chunks: "queue.Queue[bytes]" = queue.Queue()
+            self.chunks: queue.Queue[bytes] = queue.Queue()
 
         def __iter__(self) -> Iterator[bytes]:
             return iter(self.chunks.get, b"")
@@ -399,7 +403,7 @@ def test_hold_is_push_to_talk(dialect: Dialect) -> None:
 
 
 def test_after_the_end_there_is_no_sending() -> None:
-    """send and finalize say that the session is over; close, abort and wait do no harm."""
+    """Send and finalize say that the session is over; close, abort and wait do no harm."""
     with gateway() as server:
         session = client_for(server.url, Soniox(), Heard()).listen()
         assert session.close() is True
@@ -494,10 +498,9 @@ def test_the_first_refusal_is_told_when_the_other_form_fails_too() -> None:
     """One error, once."""
     heard = Heard()
     faults = [Faults(config_type="refuse"), Faults(upgrade_status=503)]
-    with gateway(faults=faults) as server:
-        with client_for(server.url, Soniox(), heard).listen() as session:
-            session.send(SECOND)
-            heard.wait_for(lambda: heard.of(Closed))
+    with gateway(faults=faults) as server, client_for(server.url, Soniox(), heard).listen() as session:
+        session.send(SECOND)
+        heard.wait_for(lambda: heard.of(Closed))
     assert [error.code for error in heard.errors] == [400]  # type: ignore[attr-defined]
 
 
@@ -579,3 +582,34 @@ def test_the_message_cap_is_never_met() -> None:
                 session.send(SECOND[:320])
         assert server.breaches == []
         assert server.connections[0].audio_seconds == pytest.approx(30.0)
+
+
+@BOTH
+def test_a_session_is_recorded_and_traced_where_asked(dialect: Dialect, tmp_path: Path) -> None:
+    """The WAV is what was captured; the trace has each message of both sides, and never the key."""
+    audio = numpy.arange(-16000, 16000, dtype="<i2").tobytes()
+    key = "key-that-nobody-may-see"
+    with gateway() as server:
+        client = Client(dialect, api_key=key, base_url=server.url)
+        with client.listen(record=tmp_path / "audio.wav", trace=str(tmp_path / "wire.jsonl")) as session:
+            session.send(audio)
+        frames = server.connections[0].frames
+    with wave.open(str(tmp_path / "audio.wav"), "rb") as recorded:
+        assert (recorded.getframerate(), recorded.getnchannels()) == (16000, 1)
+        assert recorded.readframes(32000) == audio
+    lines = [json.loads(line) for line in (tmp_path / "wire.jsonl").read_text(encoding="utf-8").splitlines()]
+    ours = [line for line in lines if line["dir"] == "client"]
+    assert [line["kind"] for line in ours] == [kind for kind, _ in frames]
+    assert any("hello" in str(line["data"]) for line in lines if line["dir"] == "server")
+    assert lines[-1]["kind"] == "close"
+    assert key not in str(lines)
+
+
+@pytest.mark.parametrize("option", ["record", "trace"])
+def test_a_file_that_cannot_be_written_is_refused(option: str, tmp_path: Path) -> None:
+    """Before anything is connected, and by its name."""
+    client = Client(Soniox(), api_key="any", base_url="ws://127.0.0.1:9")
+    with pytest.raises(ConfigurationError, match=option):
+        client.listen(**{option: tmp_path / "missing" / "file"})
+    with pytest.raises(ConfigurationError, match=option):
+        client.listen(**{option: 7})

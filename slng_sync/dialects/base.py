@@ -188,7 +188,7 @@ def is_int(value: object, low: int, high: int) -> bool:
 
 
 def require_extra(options: object, extra: Mapping[str, Any]) -> None:
-    """Check ``extra``: a mapping that JSON can carry, without the options that have a keyword of their own."""
+    """Check ``extra``: a mapping that JSON can carry, without options that are keywords."""
     require(
         isinstance(extra, Mapping) and all(isinstance(key, str) for key in extra),
         "extra",

@@ -1,0 +1,92 @@
+"""Frames on their way out: late, in pieces, or among frames that nobody expects."""
+
+import asyncio
+import itertools
+import random
+import time
+from typing import List, Optional, Tuple, Union
+
+from .faults import Faults
+from .wire import ConnectionClosed, Wire
+
+__all__ = ["Outgoing"]
+
+LARGE = 300_000
+# How many proper frames go from one set of odd frames to the next.
+ODD_EVERY = 5
+
+
+class Outgoing:
+    """Sends frames in order, as late and as oddly as the faults ask."""
+
+    def __init__(self, wire: Wire, faults: Faults) -> None:
+        self._wire = wire
+        self._framings = faults.framings
+        self._latency = faults.latency
+        self._jitter = faults.jitter
+        self._random = random.Random(faults.seed)
+        self._count = itertools.count()
+        self._queue: asyncio.Queue[Tuple[float, Union[str, bytes]]] = asyncio.Queue()
+        self._task: Optional[asyncio.Task[None]] = None
+
+    def start(self) -> None:
+        if self._latency or self._jitter:
+            self._task = asyncio.ensure_future(self._send_late())
+
+    def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+
+    async def send(self, frame: Union[str, bytes]) -> None:
+        """Send a frame, now or, if there is latency, after those before it."""
+        if self._task is None:
+            await self._send_now(frame)
+        else:
+            due = time.monotonic() + self._latency + self._jitter * self._random.random()
+            self._queue.put_nowait((due, frame))
+
+    async def drained(self) -> None:
+        """Wait until everything handed in has been sent."""
+        if self._task is not None:
+            await self._queue.join()
+
+    async def _send_late(self) -> None:
+        while True:
+            due, frame = await self._queue.get()
+            try:
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                await self._send_now(frame)
+            except ConnectionClosed:
+                # The reader of this connection learns it too, and ends the stream.
+                pass
+            finally:
+                self._queue.task_done()
+
+    async def _send_now(self, frame: Union[str, bytes]) -> None:
+        if self._framings and next(self._count) % ODD_EVERY == 0:
+            await self._send_odd_frames()
+        if "fragmented" in self._framings and isinstance(frame, str) and len(frame) > 2:
+            await self._wire.send(_fragments(frame))
+        else:
+            await self._wire.send(frame)
+
+    async def _send_odd_frames(self) -> None:
+        if "pings" in self._framings:
+            await self._wire.ping()
+        for frame in self._odd_frames():
+            await self._wire.send(frame)
+
+    def _odd_frames(self) -> List[Union[str, bytes]]:
+        frames: List[Tuple[str, Union[str, bytes]]] = [
+            ("junk", "this is {not JSON"),
+            ("unknown_type", '{"type":"x_gateway_notice","note":"made up"}'),
+            ("array", '[{"type":"ready"}]'),
+            ("large", '{"type":"x_gateway_padding","padding":"' + "x" * LARGE + '"}'),
+            ("binary", b"\x00\x01\x02"),
+        ]
+        return [frame for name, frame in frames if name in self._framings]
+
+
+def _fragments(text: str) -> List[str]:
+    third = max(1, len(text) // 3)
+    return [text[:third], text[third : 2 * third], text[2 * third :]]

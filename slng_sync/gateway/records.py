@@ -1,0 +1,73 @@
+"""What the gateway remembers of each connection, for tests to look at."""
+
+import threading
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
+
+from .engine import StreamOptions
+
+__all__ = ["Connection"]
+
+FRAME_LIMIT = 20000
+
+
+class Connection:
+    """One attempt to connect, from the request on.
+
+    Written by the gateway's thread; may be read from any other, at best after `wait_closed`.
+
+    - ``number`` (from 1), ``path``, ``query``, ``headers`` (names in lower case), ``model``, ``status`` of
+      the answer to the upgrade (101 once it is open; 0 where none was sent).
+    - ``config``: the settings in the first message. ``frames``: the client's messages, ``("text", text)`` or
+      ``("binary", length)``; ``sent``: the texts the gateway sent. Both stop growing at 20,000.
+    - ``audio``: the samples received, up to ``keep_audio`` seconds; ``audio_seconds`` counts all of it.
+    - ``pings`` of the client; ``breaches``; ``close_code``, ``close_reason`` (1006: no close frame came).
+    """
+
+    def __init__(self, number: int, path: str, query: str, headers: Mapping[str, str]) -> None:
+        self.number = number
+        self.path = path
+        self.query = query
+        self.headers: Dict[str, str] = dict(headers)
+        self.model = ""
+        self.status = 0
+        self.config: Dict[str, Any] = {}
+        self.options: Optional[StreamOptions] = None
+        self.frames: List[Tuple[str, Union[str, int]]] = []
+        self.sent: List[str] = []
+        self.audio = bytearray()
+        self.audio_seconds = 0.0
+        self.pings = 0
+        self.breaches: List[str] = []
+        self.close_code: Optional[int] = None
+        self.close_reason = ""
+        self._closed = threading.Event()
+        self._from_outside: Callable[[str, Tuple[Any, ...]], None] = lambda what, arguments: None
+
+    @property
+    def is_closed(self) -> bool:
+        """True once the connection is gone and nothing more will be written here."""
+        return self._closed.is_set()
+
+    def wait_closed(self, timeout: float = 5.0) -> bool:
+        """Wait until the connection is gone."""
+        return self._closed.wait(timeout)
+
+    def drop(self) -> None:
+        """Reset the TCP connection now."""
+        self._from_outside("drop", ())
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame now."""
+        self._from_outside("close", (code, reason))
+
+    def send(self, frame: Union[str, bytes, Mapping[str, Any]]) -> None:
+        """Send a frame of your own now: a text, bytes, or an object as JSON."""
+        self._from_outside("send", (frame,))
+
+    def mute(self) -> None:
+        """Answer nothing from now on, pings included."""
+        self._from_outside("mute", ())
+
+    def __repr__(self) -> str:
+        state = "closed" if self.is_closed else "open"
+        return f"<Connection {self.number} {self.path} {self.status} {state}, {self.audio_seconds:.2f} s>"

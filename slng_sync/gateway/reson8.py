@@ -1,0 +1,290 @@
+"""The server side of the Reson8 dialect: init, ready, audio, transcripts (SLNG Reson8 page)."""
+
+import base64
+import binascii
+import math
+from typing import Any, Dict, List, Optional, Tuple, Union
+
+from ..audio.format import AudioFormat
+from .dialect import (
+    Actions,
+    Breach,
+    Close,
+    Feed,
+    Finish,
+    Flush,
+    Later,
+    Open,
+    Send,
+    ServerDialect,
+    Timeouts,
+    as_object,
+)
+from .engine import HeardWord, StreamOptions, Update
+
+__all__ = ["Reson8Server"]
+
+TIMEOUT_ERRORS = {
+    "first_audio": ("idle_timeout_exceeded", "No audio received"),
+    "idle": ("idle_timeout_exceeded", "Connection closed after inactivity"),
+    "max_duration": ("max_connection_duration_exceeded", "Maximum connection duration exceeded"),
+}
+
+
+class Reson8Server(ServerDialect):
+    """One Reson8 session.
+
+    What is refused, and how, beyond the page: errors are followed by a close with 1008 (1001 when idle),
+    audio before ``ready`` is closed at once with 1008 [pipecat-slng], unknown keys of the config are let
+    pass, unknown messages are not.
+    """
+
+    model = "reson8/reson8stt:v1"
+    path = "/v1/stt/reson8/reson8stt:v1"
+    world_parts = frozenset({"eu"})
+    timeouts = Timeouts(first_audio=math.inf, idle=120.0)
+
+    state = "init"
+    _frame_bytes = 2
+    _partials = False
+    _language = "en"
+    _partial = ""
+    _confirmations = 0
+    _merging = False
+    _settled = 0.0
+    _position = 0.0
+
+    def receive(self, message: Union[str, bytes]) -> Actions:
+        if self.state == "ended":
+            return [Breach("a message after close")]
+        if isinstance(message, bytes):
+            return self._audio_message(message, "binary")
+        frame, problem = as_object(message)
+        if problem:
+            return self._refuse("invalid_request", f"The message is {problem}.", breach=problem)
+        kind = frame.get("type")
+        if self.state == "init" and kind not in ("init", "audio"):
+            return self._refuse(
+                "config_error", "Expected init", breach=f"first message is {kind!r}, not init"
+            )
+        handle = {
+            "init": self._init,
+            "audio": self._json_audio,
+            "finalize": self._finalize,
+            "keepalive": self._keepalive,
+            "close": self._close,
+        }.get(kind if isinstance(kind, str) else "")
+        if handle is None:
+            return self._refuse("invalid_request", "Unknown message type", breach=f"message of type {kind!r}")
+        return handle(frame)
+
+    # Starting
+
+    def _init(self, frame: Dict[str, Any]) -> Actions:
+        if self.state != "init":
+            return self._refuse("invalid_request", "Session already initialized", breach="a second init")
+        config = frame.get("config")
+        problem = _config_problem(config)
+        if problem:
+            return self._refuse("config_error", problem, breach=f"init refused: {problem}")
+        assert isinstance(config, dict)
+        self.config = config
+        self.state = "waiting"
+        self._partials = bool(config.get("enable_partials", config.get("enable_partial_transcripts", False)))
+        self._language = str(config.get("language") or "en").split(",")[0]
+        audio_format = AudioFormat(config["sample_rate"], config["channels"])
+        self._frame_bytes = audio_format.frame_bytes
+        options = StreamOptions(self.model, self.number, languages=True, config=config)
+        actions: Actions = [Open(audio_format, options)]
+        if self.faults.key_refused == "in_band":
+            return self.key_refused()
+        if self.faults.ready == "normal":
+            return actions + (
+                [Later(self.faults.ready_delay, self._ready)] if self.faults.ready_delay else self._ready()
+            )
+        return actions
+
+    def _ready(self) -> Actions:
+        if self.state == "waiting":
+            self.state = "ready"
+        frame = {"type": "ready", "session_id": f"sess_{self.number:06d}"}
+        frame.update(self.faults.ready_extra)
+        return [Send(frame)]
+
+    # Audio
+
+    def _json_audio(self, frame: Dict[str, Any]) -> Actions:
+        data = frame.get("data")
+        if not isinstance(data, str):
+            return self._refuse("invalid_request", "Audio data is missing", breach="audio without data")
+        try:
+            pcm = base64.b64decode(data, validate=True)
+        except (binascii.Error, ValueError):
+            return self._refuse(
+                "invalid_request", "Audio data is not base64", breach="audio is not valid base64"
+            )
+        return self._audio_message(pcm, "json")
+
+    def _audio_message(self, pcm: bytes, envelope: str) -> Actions:
+        if self.faults.audio_envelope not in ("both", envelope):
+            return self._refuse("invalid_request", f"Expected {self.faults.audio_envelope} audio")
+        if self.state == "init":
+            return [Breach("audio before init"), *self._closed(1008, "Session not ready")]
+        if self.state == "waiting" and self.faults.early_audio != "accept":
+            if self.faults.early_audio == "ignore":
+                return [Breach("audio before ready")]
+            return [Breach("audio before ready"), *self._closed(1008, "Session not ready")]
+        if not pcm:
+            return self._refuse("invalid_request", "Audio data is empty", breach="empty audio")
+        if len(pcm) % self._frame_bytes:
+            return self._refuse(
+                "invalid_request",
+                "Audio data is not whole samples",
+                breach="audio that is not whole sample frames",
+            )
+        self.heard_audio = True
+        return [Feed(pcm)]
+
+    # Control
+
+    def _keepalive(self, frame: Dict[str, Any]) -> Actions:
+        return []
+
+    def _finalize(self, frame: Dict[str, Any]) -> Actions:
+        return [Flush()]
+
+    def _close(self, frame: Dict[str, Any]) -> Actions:
+        self.state = "ended"
+        self.client_ended = True
+        return [Finish()]
+
+    # What the engine says
+
+    _open: Tuple[HeardWord, ...] = ()
+    _tentative: Tuple[HeardWord, ...] = ()
+
+    def heard(self, updates: List[Update]) -> Actions:
+        actions: Actions = []
+        for update in updates:
+            self._take(update)
+            if update.endpoint and self._open:
+                actions.append(self._final())
+            elif self._partials:
+                actions.extend(self._changed_partial())
+        return actions
+
+    def flushed(self, updates: List[Update]) -> Actions:
+        nothing_since = self._settled
+        for update in updates:
+            self._take(update)
+        # Over silence an empty final comes; without any audio since the last, only the confirmation.
+        finals: Actions = [self._final()] if self._open or self._position > nothing_since else []
+        return self._confirmed(finals)
+
+    def ended(self, updates: List[Update]) -> Actions:
+        for update in updates:
+            self._take(update)
+        final: Actions = [self._final()] if self._open and self.faults.finals_at_close == "deliver" else []
+        return [*final, Close(1000)]
+
+    def _take(self, update: Update) -> None:
+        self._open += update.final
+        self._tentative = update.tentative
+        self._position = update.position
+
+    def _changed_partial(self) -> Actions:
+        words = self._open + self._tentative
+        text = _text(words)
+        if not text or text == self._partial:
+            return []
+        self._partial = text
+        return [Send({"type": "partial_transcript", "transcript": text, "confidence": _confidence(words)})]
+
+    def _final(self) -> Send:
+        words, begin = self._open, self._settled
+        self._open, self._tentative, self._partial = (), (), ""
+        self._settled = self._position
+        frame: Dict[str, Any] = {
+            "type": "final_transcript",
+            "transcript": _text(words),
+            "confidence": _confidence(words),
+            "language": (words[0].language if words else None) or self._language,
+            "duration": round(self._position - begin, 3),
+        }
+        if words:
+            frame["duration"] = round(max(w.end for w in words) - words[0].start, 3)
+            frame["start"] = round(words[0].start, 3)
+            frame["words"] = [
+                {"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
+                for word in words
+            ]
+        return Send(frame)
+
+    def _confirmed(self, finals: Actions) -> Actions:
+        policy = self.faults.flush
+        if policy == "missing":
+            return finals
+        if policy == "before_final":
+            return [*self._confirm(), *finals]
+        if policy == "late":
+            return [*finals, Later(self.faults.flush_delay, self._confirm)]
+        if policy == "merged":
+            begun, self._merging = self._merging, True
+            return finals if begun else [*finals, Later(self.faults.flush_delay, self._confirm)]
+        return [*finals, *self._confirm()]
+
+    def _confirm(self) -> Actions:
+        self._merging = False
+        self._confirmations += 1
+        return [Send({"type": "flush_confirmation", "id": f"flush-{self._confirmations:03d}"})]
+
+    # Errors
+
+    def error(
+        self, code: Union[int, str], message: str = "", error_type: Optional[str] = None, close: bool = True
+    ) -> Actions:
+        frame: Actions = [Send({"type": "error", "code": code, "message": message or f"{code}"})]
+        return frame + self._closed(1001 if code == "idle_timeout_exceeded" else 1008) if close else frame
+
+    def key_refused(self) -> Actions:
+        return self.error("auth_error", "Invalid or expired API key")
+
+    def engine_failed(self) -> Actions:
+        return self.error("provider_error", "The recogniser failed")
+
+    def timed_out(self, limit: str) -> Actions:
+        return self.error(*TIMEOUT_ERRORS[limit])
+
+    def _refuse(self, code: str, message: str, breach: str = "") -> Actions:
+        noted: Actions = [Breach(breach)] if breach else []
+        return noted + self.error(code, message)
+
+    def _closed(self, code: int, reason: str = "") -> Actions:
+        self.state = "ended"
+        return [Close(code, reason)]
+
+
+def _config_problem(config: object) -> str:
+    """Say what is wrong with an init's config, or nothing."""
+    if not isinstance(config, dict):
+        return "Missing config"
+    if config.get("encoding") not in ("pcm_s16le", "linear16"):
+        return "Unsupported encoding"
+    rate, channels = config.get("sample_rate"), config.get("channels")
+    if type(rate) is not int or not 8000 <= rate <= 48000:
+        return "Unsupported sample rate"
+    if type(channels) is not int or channels != 1:
+        return "Unsupported number of channels"
+    if not isinstance(config.get("enable_partials", False), bool):
+        return "enable_partials must be true or false"
+    if not isinstance(config.get("language", ""), str):
+        return "language must be a string"
+    return ""
+
+
+def _text(words: Tuple[HeardWord, ...]) -> str:
+    return " ".join(word.text for word in words)
+
+
+def _confidence(words: Tuple[HeardWord, ...]) -> float:
+    return round(sum(word.confidence for word in words) / len(words), 3) if words else 0.0

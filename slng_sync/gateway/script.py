@@ -1,0 +1,273 @@
+"""The script engine: words that are known in advance, released by the audio that came.
+
+No clock is involved. A word is guessed at while its audio arrives, told as tentative once all of it is
+there, final some audio later, and an endpoint comes a little after a word that ends an utterance.
+"""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
+
+from ..audio.format import AudioFormat
+from ..errors import ConfigurationError
+from . import stamps
+from .engine import ALL_ABILITIES, HeardWord, StreamOptions, Update
+
+__all__ = ["Script", "ScriptEngine", "ScriptWord"]
+
+_ONES = (
+    "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+    "seventeen eighteen nineteen"
+).split()
+_TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
+
+
+@dataclass(frozen=True)
+class ScriptWord:
+    """A word and its place in the audio, in seconds. ``endpoint``: the speaker pauses after it.
+
+    ``speaker``, ``language`` and ``translation`` reach a client only if it asked for them.
+    """
+
+    text: str
+    start: float
+    end: float
+    speaker: Optional[str] = None
+    language: Optional[str] = None
+    translation: Optional[str] = None
+    confidence: float = 0.95
+    endpoint: bool = False
+
+
+class Script:
+    """The words of a recording, in the order in which they are spoken.
+
+    ``settle`` is how many seconds of audio after its end a word becomes final by itself;
+    ``endpoint_delay`` how many after the end of an utterance the endpoint is told.
+    """
+
+    def __init__(
+        self, words: Iterable[ScriptWord], *, settle: float = 0.5, endpoint_delay: float = 0.3
+    ) -> None:
+        self.words: Tuple[ScriptWord, ...] = tuple(words)
+        self.settle = settle
+        self.endpoint_delay = endpoint_delay
+        self.ends = [word.end for word in self.words]
+        for word in self.words:
+            if not 0 <= word.start < word.end:
+                raise ConfigurationError(f"A script word must have 0 <= start < end, not {word!r}.")
+        for earlier, later in zip(self.words, self.words[1:]):
+            if later.start < earlier.start or later.end < earlier.end:
+                raise ConfigurationError(f"The words of a script must be in order of time: {later!r} is not.")
+
+    @classmethod
+    def from_text(
+        cls, text: str, seconds_per_word: float = 0.4, *, start: float = 0.0, language: Optional[str] = None
+    ) -> "Script":
+        """Speak a text at an even pace; ``. ! ?`` end an utterance, and a second of silence follows."""
+        words: List[ScriptWord] = []
+        for token in text.split():
+            ends = token[-1] in ".!?"
+            stop = start + 0.8 * seconds_per_word
+            words.append(ScriptWord(token, round(start, 3), round(stop, 3), language=language, endpoint=ends))
+            start += seconds_per_word + (1.0 if ends else 0.0)
+        return cls(words)
+
+    @classmethod
+    def numbered(cls, count: int, every: float = 0.5, *, utterance: int = 10) -> "Script":
+        """Count aloud: "one", "two", ... "onehundredone": each word is one token, and unlike all others.
+
+        Word number n (from 1) lasts from ``(n - 0.9) * every`` to ``(n - 0.2) * every``; an endpoint
+        follows each ``utterance`` words.
+        """
+        return cls(
+            ScriptWord(
+                _number_word(n),
+                round((n - 0.9) * every, 4),
+                round((n - 0.2) * every, 4),
+                endpoint=n % utterance == 0,
+            )
+            for n in range(1, count + 1)
+        )
+
+    @property
+    def text(self) -> str:
+        """All words, with blanks between."""
+        return " ".join(word.text for word in self.words)
+
+    @property
+    def seconds(self) -> float:
+        """How much audio it takes until the last word is final by itself."""
+        return (self.ends[-1] if self.ends else 0.0) + max(self.settle, self.endpoint_delay)
+
+    @staticmethod
+    def audio(seconds: float, audio_format: Optional[AudioFormat] = None, *, start: float = 0.0) -> bytes:
+        """Make audio for ``script_clock="content"``: every chunk of it tells its position (see `stamps`)."""
+        audio_format = audio_format or AudioFormat()
+        return stamps.stamped(audio_format.frames(start), audio_format.frames(seconds), audio_format.channels)
+
+    @staticmethod
+    def position_of(pcm: bytes, audio_format: Optional[AudioFormat] = None) -> Optional[float]:
+        """Return where audio made by `audio` begins, in seconds, or None for any other audio."""
+        audio_format = audio_format or AudioFormat()
+        frame = stamps.position_of(pcm, audio_format.channels)
+        return None if frame is None else frame / audio_format.sample_rate
+
+
+def _number_word(n: int) -> str:
+    if n < 20:
+        return _ONES[n]
+    for size, name in ((1000, "thousand"), (100, "hundred")):
+        if n >= size:
+            return _number_word(n // size) + name + (_number_word(n % size) if n % size else "")
+    return _TENS[n // 10] + (_ONES[n % 10] if n % 10 else "")
+
+
+class _Hearing(NamedTuple):
+    """How much of a word has been heard, from its beginning or not, and when on the connection's clock."""
+
+    start: float
+    end: float
+    covered: float
+    from_start: bool
+
+    def is_enough(self, word: ScriptWord) -> bool:
+        """Tell whether it is half of the word. Of two exact halves only the first one is."""
+        half = 0.5 * (word.end - word.start)
+        return self.covered >= half - 1e-9 if self.from_start else self.covered > half + 1e-9
+
+
+class ScriptEngine:
+    """Plays a script to one connection.
+
+    With the clock ``"connection"`` the script begins with each connection's first audio. With ``"content"``
+    it follows the position that the audio itself carries, so that a word is heard whenever, and as often
+    as, at least half of its audio arrives, and its time is that of its audio on this connection.
+    """
+
+    abilities = ALL_ABILITIES
+
+    def __init__(
+        self, script: Script, audio_format: AudioFormat, options: StreamOptions, clock: str = "connection"
+    ) -> None:
+        self._script = script
+        self._format = audio_format
+        self._frame_bytes = options.sample_bytes * audio_format.channels
+        self._content = clock == "content"
+        self._frames = 0
+        self._content_end = 0.0
+        self._hearing: Dict[int, _Hearing] = {}
+        self._pending: List[Tuple[HeardWord, bool]] = []
+
+    @property
+    def position(self) -> float:
+        return self._frames / self._format.sample_rate
+
+    def audio(self, pcm: bytes) -> List[Update]:
+        frames = len(pcm) // self._frame_bytes
+        if self._content:
+            for run in stamps.runs(pcm, self._format.channels):
+                self._hear(run.frames, run.position)
+        else:
+            self._hear(frames, self._frames)
+        return self._settled()
+
+    def finalize(self) -> List[Update]:
+        # A word that is being spoken is final too once half of it is there; what follows of it is not heard.
+        self._resolve([i for i, heard in self._hearing.items() if heard.is_enough(self._script.words[i])])
+        final = tuple(word for word, _ in self._pending)
+        self._pending.clear()
+        return [Update(self.position, final=final)]
+
+    def end(self) -> List[Update]:
+        return self.finalize()
+
+    def close(self) -> None:
+        self._hearing.clear()
+
+    def _hear(self, frames: int, position: Optional[int]) -> None:
+        """Take in frames in a row that begin at this place of the script, or nowhere in it."""
+        at = self.position
+        self._frames += frames
+        if position is None:
+            return
+        begin = position / self._format.sample_rate
+        # Not begin + length: the next begin has to be this end, to the last bit.
+        end = (position + frames) / self._format.sample_rate
+        if abs(begin - self._content_end) > 0.5 / self._format.sample_rate:
+            self._jump(begin)
+        self._content_end = end
+        index = bisect_right(self._script.ends, begin)
+        finished: List[int] = []
+        while index < len(self._script.words) and self._script.words[index].start < end:
+            self._cover(index, begin, end, at - begin)
+            if self._script.words[index].end <= end:
+                finished.append(index)
+            index += 1
+        self._resolve(finished)
+
+    def _cover(self, index: int, begin: float, end: float, shift: float) -> None:
+        word = self._script.words[index]
+        start, stop = max(word.start, begin), min(word.end, end)
+        before = self._hearing.get(index, _Hearing(start + shift, 0.0, 0.0, start <= word.start))
+        self._hearing[index] = before._replace(end=stop + shift, covered=before.covered + stop - start)
+
+    def _jump(self, begin: float) -> None:
+        """Leave the words whose end will not be heard: audio was left out, or comes again."""
+        words = self._script.words
+        passed = [i for i in self._hearing if words[i].end <= begin or words[i].start >= begin]
+        if begin < self._content_end:
+            passed = list(self._hearing)
+        self._resolve(sorted(passed))
+
+    def _resolve(self, indexes: Iterable[int]) -> None:
+        for index in indexes:
+            word, heard = self._script.words[index], self._hearing.pop(index)
+            if heard.is_enough(word):
+                self._pending.append((_heard_word(word, heard), word.endpoint))
+
+    def _settled(self) -> List[Update]:
+        """Tell what has become final by now, one update for each endpoint and one for the rest."""
+        updates: List[Update] = []
+        final: List[HeardWord] = []
+        done = 0
+        for count, (word, endpoint) in enumerate(self._pending, 1):
+            if endpoint and word.end + self._script.endpoint_delay <= self.position:
+                words = tuple(w for w, _ in self._pending[done:count])
+                updates.append(Update(self.position, final=words, endpoint=True))
+                done = count
+        while done < len(self._pending):
+            word, endpoint = self._pending[done]
+            # The last word of an utterance stays open until the endpoint closes it.
+            if endpoint or word.end + self._script.settle > self.position:
+                break
+            final.append(word)
+            done += 1
+        del self._pending[:done]
+        updates.append(Update(self.position, final=tuple(final), tentative=self._tentative()))
+        return updates
+
+    def _tentative(self) -> Tuple[HeardWord, ...]:
+        """Return what is open, the word in the middle of being spoken included, as far as it goes."""
+        words = [word for word, _ in self._pending]
+        for index in sorted(self._hearing):
+            word, heard = self._script.words[index], self._hearing[index]
+            share = heard.covered / (word.end - word.start)
+            if 0.5 <= share < 1.0:
+                guess = word.text[: max(1, int(len(word.text) * share))]
+                words.append(_heard_word(word, heard, guess, confidence=0.6))
+        return tuple(words)
+
+
+def _heard_word(
+    word: ScriptWord, heard: _Hearing, text: Optional[str] = None, confidence: Optional[float] = None
+) -> HeardWord:
+    return HeardWord(
+        text=word.text if text is None else text,
+        start=heard.start,
+        end=heard.end,
+        confidence=word.confidence if confidence is None else confidence,
+        speaker=word.speaker,
+        language=word.language,
+        translation=word.translation if text is None else None,
+    )

@@ -1,0 +1,306 @@
+"""The local gateway: a thread with an event loop, a listening socket, and a record of every connection."""
+
+import asyncio
+import importlib
+import importlib.util
+import logging
+import ssl
+import threading
+import time
+from typing import Any, Dict, FrozenSet, List, Optional, Set, Tuple, Union
+
+from ..audio.format import AudioFormat
+from ..errors import ConfigurationError
+from .engine import Engine, EngineFactory, StreamOptions
+from .faults import FaultsFor, faults_for
+from .records import Connection
+from .script import Script, ScriptEngine
+
+__all__ = ["LocalGateway"]
+
+_LOG = logging.getLogger("slng_sync.gateway")
+
+INSTALL = 'pip install "slng-sync[gateway]"'
+STOP_TIMEOUT = 5.0
+GOODBYE_TIMEOUT = 0.5
+
+Tls = Union[None, ssl.SSLContext, Tuple[str, str]]
+
+
+class LocalGateway:
+    """A gateway on loopback that speaks both dialects, and reports whoever breaks their rules.
+
+    - ``engine``: ``"recognizer"`` hears real English speech; ``"script"`` releases the words of ``script``
+      by the amount of audio; or a callable, see `slng_sync.gateway.engine`.
+    - ``script_clock``: ``"connection"`` begins the script anew with each connection; ``"content"`` reads
+      the place in the script from the audio itself (`Script.audio`), so that a reconnect can be judged.
+    - ``faults``: one `Faults`, a list with one for each connection in order, or a callable of the
+      connection's number (from 1). ``script`` and ``faults`` may be replaced while it runs; that holds
+      for the connections that follow.
+    - ``tls``: an ``ssl.SSLContext`` for a server, or ``(certfile, keyfile)``.
+    - ``api_key``: the only key that is let in; None lets in every key that is not empty.
+    - ``keep_audio``: how many seconds of each connection's audio its record keeps.
+    """
+
+    def __init__(
+        self,
+        engine: Union[str, EngineFactory] = "recognizer",
+        *,
+        script: Optional[Script] = None,
+        script_clock: str = "connection",
+        faults: FaultsFor = None,
+        tls: Tls = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        api_key: Optional[str] = None,
+        keep_audio: float = 600.0,
+    ) -> None:
+        if script_clock not in ("connection", "content"):
+            raise ConfigurationError(f"script_clock must be 'connection' or 'content', not {script_clock!r}.")
+        if not (engine in ("recognizer", "script") or callable(engine)):
+            raise ConfigurationError(f"engine must be 'recognizer', 'script' or a callable, not {engine!r}.")
+        if script is not None and engine != "script":
+            raise ConfigurationError("A script needs engine='script'.")
+        _require("websockets")
+        if engine == "recognizer":
+            _require("pocketsphinx")
+        self.script = script or Script.numbered(1000)
+        self.faults = faults
+        self.connections: List[Connection] = []
+        self.breaches: List[str] = []
+        self._engine = engine
+        self._clock = script_clock
+        self._tls = _context(tls)
+        self._host = host
+        self._port = port
+        self._api_key = api_key
+        self._keep_audio = keep_audio
+        self._lock = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+        self._loop: Optional[asyncio.AbstractEventLoop] = None
+        self._stopping: Optional[asyncio.Event] = None
+        self._address: Tuple[str, int] = (host, port)
+        self._problem: Optional[BaseException] = None
+        self._wires: Set[Any] = set()
+        self._tasks: Set[asyncio.Task[Any]] = set()
+        self._recognizers: Any = None
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to: scheme, host and port."""
+        host = f"[{self._address[0]}]" if ":" in self._address[0] else self._address[0]
+        return f"{'ws' if self._tls is None else 'wss'}://{host}:{self._address[1]}"
+
+    @property
+    def running(self) -> bool:
+        """True from `start` to `stop`."""
+        return self._thread is not None
+
+    def start(self) -> "LocalGateway":
+        """Listen; return when clients can connect. Raises what keeps it from listening."""
+        with self._lock:
+            if self._thread is not None:
+                return self
+            ready = threading.Event()
+            self._problem = None
+            # A daemon: a program that forgets to stop its gateway can still end.
+            thread = threading.Thread(target=self._serve, args=(ready,), name="slng-gateway", daemon=True)
+            thread.start()
+            ready.wait()
+            if self._problem is not None:
+                thread.join()
+                raise self._problem
+            self._thread = thread
+        return self
+
+    def stop(self) -> None:
+        """Close all connections and end what was started. Safe to call twice, and from any thread."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            if thread is None:
+                return
+            assert self._loop is not None and self._stopping is not None
+            try:
+                self._loop.call_soon_threadsafe(self._stopping.set)
+            except RuntimeError:
+                # The loop has ended by itself, which only an error in it can do.
+                pass
+            thread.join(STOP_TIMEOUT)
+
+    def wait_idle(self, timeout: float = 5.0) -> bool:
+        """Wait until no connection is open, so that the records can be looked at."""
+        until = time.monotonic() + timeout
+        return all(
+            connection.wait_closed(max(0.0, until - time.monotonic()))
+            for connection in list(self.connections)
+        )
+
+    def __enter__(self) -> "LocalGateway":
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<LocalGateway {self.url} {'running' if self.running else 'stopped'}>"
+
+    # In the gateway's thread
+
+    def _serve(self, ready: threading.Event) -> None:
+        loop = asyncio.new_event_loop()
+        try:
+            loop.run_until_complete(self._main(ready))
+        except BaseException as problem:
+            self._problem = problem
+            if ready.is_set():
+                _LOG.exception("The local gateway broke down.")
+        finally:
+            loop.close()
+            ready.set()
+
+    async def _main(self, ready: threading.Event) -> None:
+        from . import wire
+
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        server = await wire.listen(self._handle, self._process_request, self._host, self._port, self._tls)
+        self._address = server.sockets[0].getsockname()[:2]
+        try:
+            if self._engine == "recognizer":
+                from .recognizer import Recognizers
+
+                self._recognizers = Recognizers()
+            ready.set()
+            await self._stopping.wait()
+        finally:
+            await self._end(server)
+
+    async def _end(self, server: Any) -> None:
+        """End everything, politely at first."""
+        server.close(close_connections=False)
+        if self._recognizers is not None:
+            self._recognizers.kill()
+        wires = [wire for wire in self._wires if not wire.muted]
+        if wires:
+            goodbyes = [asyncio.ensure_future(wire.close(1001, "Gateway stopped")) for wire in wires]
+            _, slow = await asyncio.wait(goodbyes, timeout=GOODBYE_TIMEOUT)
+            for goodbye in slow:
+                goodbye.cancel()
+            await asyncio.gather(*goodbyes, return_exceptions=True)
+        for wire in self._wires:
+            wire.transport.abort()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await server.wait_closed()
+        if self._recognizers is not None:
+            self._recognizers.join()
+
+    async def _process_request(self, wire: Any, request: Any) -> Any:
+        """Judge the request for an upgrade; None lets it pass."""
+        from .upgrade import answer
+        from .wire import response
+
+        path, _, query = request.path.partition("?")
+        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        record = wire.record = self._new_record(path, query, headers)
+        wire.faults = faults = faults_for(self.faults, record.number)
+        self._wires.add(wire)
+        if faults.upgrade_delay:
+            await self._wait_or_stop(faults.upgrade_delay)
+        if faults.upgrade_drop:
+            wire.reset()
+            self._gone(wire)
+            return None
+        decision = answer(path, query, headers, faults, self._api_key)
+        for breach in decision.breaches:
+            record.breaches.append(breach)
+            self._breached(record, breach)
+        record.status = decision.status
+        if decision.status == 101:
+            return None
+        self._gone(wire)
+        return response(decision)
+
+    async def _wait_or_stop(self, seconds: float) -> None:
+        assert self._stopping is not None
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+
+    def _new_record(self, path: str, query: str, headers: Dict[str, str]) -> Connection:
+        record = Connection(len(self.connections) + 1, path, query, headers)
+        self.connections.append(record)
+        return record
+
+    def _breached(self, record: Connection, text: str) -> None:
+        line = f"connection {record.number}: {text}"
+        self.breaches.append(line)
+        _LOG.warning("Breach of the protocol by %s", line)
+
+    async def _handle(self, wire: Any) -> None:
+        from .stream import Stream
+        from .upgrade import dialect_for
+
+        record: Connection = wire.record
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            dialect_type = dialect_for(record.path)
+            assert dialect_type is not None
+            record.model = dialect_type.model
+            dialect = dialect_type(wire.faults, self._abilities(), record.number)
+            stream = Stream(
+                wire, dialect, self._make_engine, self._keep_audio, lambda text: self._breached(record, text)
+            )
+            await stream.run()
+        except Exception:
+            _LOG.exception("Connection %d failed inside the gateway.", record.number)
+        finally:
+            self._tasks.discard(task)
+            await self._see_off(wire)
+
+    async def _see_off(self, wire: Any) -> None:
+        try:
+            await wire.close(1011 if not wire.transport.is_closing() else 1000)
+        finally:
+            self._gone(wire)
+
+    def _gone(self, wire: Any) -> None:
+        self._wires.discard(wire)
+        record: Connection = wire.record
+        if record.status == 101:
+            record.close_code, record.close_reason = wire.ending
+        record._closed.set()
+
+    # Engines
+
+    def _abilities(self) -> FrozenSet[str]:
+        if self._engine == "script":
+            return ScriptEngine.abilities
+        return frozenset(getattr(self._engine, "abilities", ()))
+
+    def _make_engine(self, audio_format: AudioFormat, options: StreamOptions) -> Engine:
+        if self._engine == "script":
+            return ScriptEngine(self.script, audio_format, options, self._clock)
+        if self._engine == "recognizer":
+            engine: Engine = self._recognizers.stream(audio_format, options)
+            return engine
+        assert not isinstance(self._engine, str)
+        return self._engine(audio_format, options)
+
+
+def _require(package: str) -> None:
+    if importlib.util.find_spec(package) is None:
+        raise ConfigurationError(
+            f"The local gateway needs the package {package}.", hint=f"Install it: {INSTALL}"
+        )
+
+
+def _context(tls: Tls) -> Optional[ssl.SSLContext]:
+    if tls is None or isinstance(tls, ssl.SSLContext):
+        return tls
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*tls)
+    return context

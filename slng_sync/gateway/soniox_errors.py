@@ -1,0 +1,35 @@
+"""The error frame of Soniox and its numbers [soniox-ws-api, Soniox error handling]."""
+
+from typing import Any, Dict, Optional, Union
+
+__all__ = ["error_frame"]
+
+ERROR_TYPES = {
+    400: "invalid_request",
+    401: "unauthenticated",
+    402: "organization_balance_exhausted",
+    403: "permission_denied",
+    408: "request_timeout",
+    413: "max_duration_reached",
+    429: "limit_exceeded",
+    500: "internal_error",
+    503: "service_unavailable",
+}
+MESSAGES = {
+    401: "Invalid or expired API key",
+    408: "Request timeout.",
+    413: "Maximum stream duration reached.",
+    429: "Rate limit exceeded.",
+    500: "Internal error.",
+    503: "Cannot continue request (code 1). Please restart the request.",
+}
+
+
+def error_frame(code: Union[int, str], message: str = "", error_type: Optional[str] = None) -> Dict[str, Any]:
+    """Return the frame for a number, with its usual type and message unless others are given."""
+    number = int(code) if str(code).isdigit() else 0
+    frame: Dict[str, Any] = {"tokens": [], "error_code": number or code}
+    if error_type or number in ERROR_TYPES:
+        frame["error_type"] = error_type or ERROR_TYPES[number]
+    frame["error_message"] = message or MESSAGES.get(number, f"Error {code}.")
+    return frame

@@ -1,0 +1,261 @@
+"""One connection, from its first message to its end: what the dialect decides is carried out here."""
+
+import asyncio
+import inspect
+import json
+import logging
+import time
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Union
+
+from ..audio.format import AudioFormat
+from .dialect import Action, Actions, Breach, Close, Feed, Finish, Flush, Later, Open, Send, ServerDialect
+from .engine import Engine, StreamOptions, Update, Updates
+from .faults import Faults, Trouble
+from .inbox import Inbox
+from .outgoing import Outgoing
+from .records import FRAME_LIMIT, Connection
+from .wire import ConnectionClosed, Wire
+
+__all__ = ["Stream"]
+
+_LOG = logging.getLogger("slng_sync.gateway")
+
+MakeEngine = Callable[[AudioFormat, StreamOptions], Engine]
+
+
+class Stream:
+    """Reads messages one at a time, and does not read the next before this one is dealt with.
+
+    All of it runs in the gateway's event loop, timers too, which come between two messages.
+    """
+
+    def __init__(
+        self,
+        wire: Wire,
+        dialect: ServerDialect,
+        make_engine: MakeEngine,
+        keep_audio: float,
+        breached: Callable[[str], None],
+    ) -> None:
+        self._wire = wire
+        self._record: Connection = wire.record
+        self._dialect = dialect
+        self._faults: Faults = dialect.faults
+        self._make_engine = make_engine
+        self._keep_audio = keep_audio
+        self._breached = breached
+        self._outgoing = Outgoing(wire, self._faults)
+        self._engine: Optional[Engine] = None
+        self._format = AudioFormat()
+        self._frame_bytes = 2
+        self._frames = 0
+        self._consumed = 0
+        self._closing = False
+        self._troubles: Deque[Trouble] = deque(self._faults.troubles)
+        self._recent: Deque[float] = deque()
+        self._began = self._last_message = time.monotonic()
+
+    async def run(self) -> None:
+        """Serve the connection until it is closed."""
+        self._inbox = Inbox(self._wire.recv)
+        self._record._from_outside = self._order_from_outside
+        self._outgoing.start()
+        try:
+            while not self._closing:
+                message = await self._inbox.next(min(self._limits().values()))
+                if message is None:
+                    await self._run_timers()
+                else:
+                    await self._receive(message)
+        except ConnectionClosed:
+            pass
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._inbox.close()
+        self._outgoing.stop()
+        if self._engine is not None:
+            self._engine.close()
+        extra = self._wire.arrived - self._consumed
+        if self._dialect.client_ended and extra > 0:
+            self._breach(f"{extra} message(s) after the end of stream")
+
+    # Messages and timers
+
+    def _limits(self) -> Dict[str, float]:
+        """When which limit passes, on the monotonic clock."""
+        limits = {"max_duration": self._began + self._faults.max_duration}
+        if not self._dialect.heard_audio:
+            limits["first_audio"] = self._began + self._limit("first_audio")
+        limits["idle"] = self._last_message + self._limit("idle")
+        return limits
+
+    def _limit(self, name: str) -> float:
+        seconds: Optional[float] = getattr(self._faults, name + "_timeout")
+        own: float = getattr(self._dialect.timeouts, name)
+        return own if seconds is None else seconds
+
+    async def _run_timers(self) -> None:
+        for then in self._inbox.due():
+            await self._perform(then())
+        now = time.monotonic()
+        for name, due in self._limits().items():
+            if due <= now and not self._closing:
+                await self._perform(self._dialect.timed_out(name))
+
+    async def _receive(self, message: Union[str, bytes]) -> None:
+        self._consumed += 1
+        self._last_message = time.monotonic()
+        if len(self._record.frames) < FRAME_LIMIT:
+            kept = ("text", message) if isinstance(message, str) else ("binary", len(message))
+            self._record.frames.append(kept)
+        if self._wire.muted:
+            return
+        if self._over_the_cap():
+            await self._perform([Breach("more messages than the cap allows"), self._cap_close()])
+            return
+        await self._perform(self._dialect.receive(message))
+        self._record.config = self._dialect.config
+
+    def _over_the_cap(self) -> bool:
+        limit, now = self._faults.message_limit, self._last_message
+        if limit is None:
+            return False
+        self._recent.append(now)
+        while self._recent[0] <= now - self._faults.message_window:
+            self._recent.popleft()
+        return len(self._recent) > limit
+
+    def _cap_close(self) -> Close:
+        limit, window = self._faults.message_limit, self._faults.message_window
+        per = "minute" if window == 60 else f"{window:g} s"
+        return Close(1008, f"WebSocket message rate limit exceeded ({limit}/{per})")
+
+    # Actions
+
+    async def _perform(self, actions: Actions) -> None:
+        for action in actions:
+            if self._closing:
+                return
+            await self._do(action)
+
+    async def _do(self, action: Action) -> None:
+        if isinstance(action, Send):
+            await self._send(action.frame)
+        elif isinstance(action, Feed):
+            await self._feed(action.pcm)
+        elif isinstance(action, Breach):
+            self._breach(action.text)
+        elif isinstance(action, Later):
+            self._inbox.later(action.seconds, action.then)
+        elif isinstance(action, Open):
+            self._open(action)
+        elif isinstance(action, Flush):
+            await self._ask(lambda engine: engine.finalize(), self._dialect.flushed)
+        elif isinstance(action, Finish):
+            await self._ask(lambda engine: engine.end(), self._dialect.ended)
+        elif isinstance(action, Close):
+            await self._close(action.code, action.reason)
+
+    async def _send(self, frame: Any) -> None:
+        text = (
+            frame
+            if isinstance(frame, (str, bytes))
+            else json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+        )
+        if isinstance(text, str) and len(self._record.sent) < FRAME_LIMIT:
+            self._record.sent.append(text)
+        await self._outgoing.send(text)
+
+    async def _close(self, code: int, reason: str) -> None:
+        self._closing = True
+        await self._outgoing.drained()
+        await self._wire.close(code, reason)
+
+    def _breach(self, text: str) -> None:
+        self._record.breaches.append(text)
+        self._breached(text)
+
+    def _open(self, action: Open) -> None:
+        self._format = action.audio_format
+        self._frame_bytes = action.options.sample_bytes * action.audio_format.channels
+        self._record.options = action.options
+        self._engine = self._make_engine(action.audio_format, action.options)
+
+    # The engine
+
+    async def _ask(
+        self, question: Callable[[Engine], Updates], answer: Callable[[List[Update]], Actions]
+    ) -> None:
+        """Ask the engine, and do what the dialect makes of its answer."""
+        updates: List[Update] = []
+        if self._engine is not None:
+            try:
+                answered = question(self._engine)
+                updates = await answered if inspect.isawaitable(answered) else answered
+            except Exception:
+                _LOG.exception("The engine of connection %d failed.", self._record.number)
+                await self._perform(self._dialect.engine_failed())
+                return
+        await self._perform(answer(updates))
+
+    async def _feed(self, pcm: bytes) -> None:
+        """Let the engine hear audio, up to where trouble awaits, and so on."""
+        rate = self._format.sample_rate
+        while pcm and not self._closing and not self._wire.muted:
+            take = len(pcm)
+            trouble = self._troubles[0] if self._troubles else None
+            if trouble is not None:
+                take = min(take, max(0, round(trouble.at * rate) - self._frames) * self._frame_bytes)
+            head, pcm = pcm[:take], pcm[take:]
+            if head:
+                await self._hear(head)
+            if trouble is not None and self._frames >= round(trouble.at * rate):
+                self._troubles.popleft()
+                await self._have(trouble)
+
+    async def _hear(self, pcm: bytes) -> None:
+        self._frames += len(pcm) // self._frame_bytes
+        self._record.audio_seconds = self._frames / self._format.sample_rate
+        if self._record.audio_seconds <= self._keep_audio:
+            self._record.audio += pcm
+        await self._ask(lambda engine: engine.audio(pcm), self._dialect.heard)
+
+    async def _have(self, trouble: Trouble) -> None:
+        if trouble.kind == "error":
+            await self._perform(
+                self._dialect.error(trouble.code, trouble.message, trouble.error_type, trouble.close_after)
+            )
+        elif trouble.kind == "close":
+            await self._close(int(trouble.code), trouble.message)
+        elif trouble.kind == "drop":
+            await self._outgoing.drained()
+            self._closing = True
+            self._wire.reset()
+        elif trouble.kind == "mute":
+            self._wire.muted = True
+        elif trouble.kind == "freeze":
+            await self._wire.freeze(trouble.seconds)
+        else:
+            await asyncio.sleep(trouble.seconds)
+
+    # Orders from other threads, through the record
+
+    def _order_from_outside(self, what: str, arguments: Tuple[Any, ...]) -> None:
+        try:
+            self._wire.loop.call_soon_threadsafe(self._obey, what, arguments)
+        except RuntimeError:
+            # The gateway has stopped; there is nothing left to drop or to close.
+            pass
+
+    def _obey(self, what: str, arguments: Tuple[Any, ...]) -> None:
+        if what == "drop":
+            self._wire.reset()
+        elif what == "mute":
+            self._wire.muted = True
+        else:
+            action: Action = Close(*arguments) if what == "close" else Send(*arguments)
+            self._inbox.later(0.0, lambda: [action])
+            self._inbox.wake()

@@ -1,0 +1,128 @@
+"""Looking at the request for a WebSocket: path, key, override headers. No sockets here."""
+
+import json
+from http import HTTPStatus
+from typing import Dict, FrozenSet, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
+from urllib.parse import parse_qs
+
+from .dialect import ServerDialect
+from .faults import Faults
+from .reson8 import Reson8Server
+from .soniox import SonioxServer
+
+__all__ = ["Answer", "answer", "dialect_for"]
+
+DIALECTS: Dict[str, Type[ServerDialect]] = {dialect.path: dialect for dialect in (Reson8Server, SonioxServer)}
+TEXTS = {
+    400: "Bad request",
+    401: "Invalid or missing API key",
+    402: "Insufficient credit",
+    403: "This API key may not use this model",
+    404: "Unknown model or path",
+    422: "Unknown model",
+    429: "Too many requests",
+    500: "Internal server error",
+    503: "Service unavailable",
+}
+
+
+class Answer(NamedTuple):
+    """An upgrade that is refused, or, with status 101, accepted; and what the client did wrong."""
+
+    status: int = 101
+    body: str = ""
+    headers: Tuple[Tuple[str, str], ...] = ()
+    breaches: Tuple[str, ...] = ()
+
+
+def dialect_for(path: str) -> Optional[Type[ServerDialect]]:
+    """Return the dialect that is spoken at this path."""
+    return DIALECTS.get(path)
+
+
+def answer(
+    path: str, query: str, headers: Mapping[str, str], faults: Faults, api_key: Optional[str]
+) -> Answer:
+    """Decide about a request; ``headers`` have lower-case names."""
+    breaches: List[str] = []
+    if "sec-websocket-extensions" in headers:
+        # Compression has broken handshakes on some routes.
+        breaches.append("the upgrade offers WebSocket extensions")
+    if faults.upgrade_status != 101:
+        return _asked_for(faults, breaches)
+    status, message, breach = _judge(path, query, headers, faults, api_key)
+    if breach:
+        breaches.append(breach)
+    if status == 101:
+        return Answer(breaches=tuple(breaches))
+    return Answer(status, _body("json", status, message), _content("json"), tuple(breaches))
+
+
+def _judge(
+    path: str, query: str, headers: Mapping[str, str], faults: Faults, api_key: Optional[str]
+) -> Tuple[int, str, str]:
+    """Return status, message, and the breach if there is one."""
+    dialect = dialect_for(path)
+    if dialect is None:
+        return 404, TEXTS[404], f"unknown path {path}"
+    if faults.key_check != "off":
+        key = _key(query, headers, faults.key_check)
+        if not key:
+            return 401, TEXTS[401], f"no API key in the {faults.key_check}"
+        if faults.key_refused == "at_upgrade" or (api_key is not None and key != api_key):
+            return 401, TEXTS[401], ""
+    return _judge_overrides(headers, dialect.world_parts)
+
+
+def _key(query: str, headers: Mapping[str, str], where: str) -> str:
+    if where == "query":
+        return parse_qs(query).get("token", [""])[0]
+    scheme, _, key = headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else ""
+
+
+def _judge_overrides(headers: Mapping[str, str], world_parts: FrozenSet[str]) -> Tuple[int, str, str]:
+    part = headers.get("x-world-part-override")
+    if part is not None and part not in world_parts:
+        return 400, "Unsupported world part", f"world part {part!r} is not one of {sorted(world_parts)}"
+    if headers.get("x-region-override") == "":
+        return 400, "Unsupported region", "an empty region"
+    for name in ("x-slng-agent-id", "x-slng-session-id"):
+        value = headers.get(name, "")
+        if len(value) > 128 or "," in value or not value.isprintable():
+            return 400, f"Invalid {name}", f"{name} is too long, or holds commas or control characters"
+    return 101, "", ""
+
+
+def _asked_for(faults: Faults, breaches: List[str]) -> Answer:
+    status = faults.upgrade_status
+    headers = _content(faults.upgrade_body)
+    if faults.retry_after is not None:
+        headers += (("Retry-After", str(faults.retry_after)),)
+    text = TEXTS.get(status) or _phrase(status)
+    return Answer(status, _body(faults.upgrade_body, status, text), headers, tuple(breaches))
+
+
+def _content(shape: str) -> Tuple[Tuple[str, str], ...]:
+    kind = "application/json" if shape in ("json", "details") else "text/plain; charset=utf-8"
+    return (("Content-Type", "text/html; charset=utf-8" if shape.lstrip().startswith("<") else kind),)
+
+
+def _body(shape: str, status: int, message: str) -> str:
+    if shape == "json":
+        return json.dumps({"error": _phrase(status), "message": message, "statusCode": status})
+    if shape == "details":
+        details: Dict[str, Union[str, int, Dict[str, str]]] = {
+            "error": message,
+            "status": status,
+            "details": {},
+        }
+        return json.dumps(details)
+    return "" if shape == "none" else shape
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"

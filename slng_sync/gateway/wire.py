@@ -1,0 +1,131 @@
+"""The server's end of a WebSocket. The only importer of ``websockets``."""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import struct
+import sys
+from http import HTTPStatus
+from typing import Any, Tuple
+
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import DATA_OPCODES, Frame, Opcode
+from websockets.http11 import Request, Response
+
+from .records import Connection
+from .upgrade import Answer
+
+__all__ = ["ConnectionClosed", "Request", "Response", "Server", "Wire", "listen", "response"]
+
+# The library logs each handshake that a client gave up, which here is what tests do all day long.
+_LOG = logging.getLogger("slng_sync.gateway.wire")
+_LOG.setLevel(logging.CRITICAL)
+
+CLOSE_TIMEOUT = 2.0
+MESSAGE_LIMIT = 4 * 1024 * 1024
+# Small, so that a client that is faster than the recogniser feels it before much has piled up.
+RECEIVE_BUFFER = 64 * 1024
+
+
+class Wire(ServerConnection):
+    """A connection that can be dropped, muted and frozen, and that counts what came in."""
+
+    record: Connection
+    muted = False
+    arrived = 0
+
+    def process_event(self, event: Any) -> None:
+        if isinstance(event, Frame):
+            if event.opcode in DATA_OPCODES and event.fin:
+                self.arrived += 1
+            elif event.opcode is Opcode.PING:
+                self.record.pings += 1
+        super().process_event(event)
+
+    def send_data(self) -> None:
+        if self.muted:
+            self.protocol.data_to_send()
+        else:
+            super().send_data()
+
+    @property
+    def ending(self) -> Tuple[int, str]:
+        """Code and reason of the close frame that came first, if it was answered; else 1006."""
+        sent, received = self.protocol.close_sent, self.protocol.close_rcvd
+        if sent is None or received is None:
+            return 1006, ""
+        first = received if self.protocol.close_rcvd_then_sent else sent
+        return first.code, first.reason
+
+    def reset(self) -> None:
+        """Drop the TCP connection with a reset instead of an orderly end."""
+        sock = self.transport.get_extra_info("socket")
+        with contextlib.suppress(OSError):
+            sock.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_LINGER,
+                struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0),
+            )
+        self.transport.abort()
+
+    async def freeze(self, seconds: float) -> None:
+        """Stop reading for so long, or until the peer is gone."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        self.transport.pause_reading()
+        while loop.time() < until and not self.transport.is_closing():
+            if _peer_is_gone(self.transport.get_extra_info("socket")):
+                self.transport.abort()
+            await asyncio.sleep(min(0.1, max(0.0, until - loop.time())))
+        if not self.transport.is_closing():
+            self.transport.resume_reading()
+
+
+def _peer_is_gone(sock: Any) -> bool:
+    """Tell whether the peer is gone, which nobody sees while nobody reads. Known on Linux only."""
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        established: bool = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == 1
+    except OSError:
+        return True
+    return not established
+
+
+def listen(handler: Any, process_request: Any, host: str, port: int, tls: Any) -> Any:
+    """Return what, awaited, is a `Server` that listens."""
+    sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+    return serve(
+        handler,
+        sock=sock,
+        ssl=tls,
+        process_request=process_request,
+        create_connection=Wire,
+        compression=None,
+        open_timeout=10,
+        close_timeout=CLOSE_TIMEOUT,
+        # Client pings are what is tested here; pings of our own are a fault to be asked for.
+        ping_interval=None,
+        max_size=MESSAGE_LIMIT,
+        max_queue=16,
+        server_header="slng-sync-gateway",
+        logger=_LOG,
+    )
+
+
+def response(answer: Answer) -> Response:
+    """Build the HTTP answer to a refused upgrade."""
+    body = answer.body.encode()
+    headers = Headers([*answer.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
+    return Response(answer.status, _reason(answer.status), headers, body)
+
+
+def _reason(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Refused"
