@@ -116,9 +116,13 @@ class ConnectionLost(SlngError):
 
 
 class ServerError(SlngError):
-    """The server reported an error: ``code`` is its name (Reson8) or number (Soniox), ``raw`` the frame."""
+    """The server reported an error.
+
+    ``code`` is its name (Reson8) or number (Soniox), ``status`` the HTTP status like it, ``raw`` the frame.
+    """
 
     code: Union[str, int] = ""
+    status: Optional[int] = None
     raw: Mapping[str, Any] = {}
 
     def __init__(

@@ -70,7 +70,6 @@ class Exchange:
         self._spoke_at = now
         self._greeting: Optional[Frame] = dialect.start(queue.audio_format)
         self._asked_at: Deque[float] = deque()
-        self._confirmed_end = False
         self._end_mark: Optional[Mark] = None
         self._end_forms: Deque[Frame] = deque()
         self._held_at: Optional[float] = None
@@ -210,7 +209,7 @@ class Exchange:
     @property
     def complete(self) -> bool:
         """Whether everything that was sent has become final."""
-        return (self.finished or self._confirmed_end) and not self.decoder.pending
+        return (self.finished or self.queue.is_finalized) and not self.decoder.pending
 
     @property
     def advice(self) -> str:
@@ -252,14 +251,14 @@ class Exchange:
             # A greeting of the gateway where none is due, or a second one, is not news.
             known, self.ready = self.ready, True
             return known
-        if isinstance(heard, Flushed) and self._asked_at:
-            self._asked_at.popleft()
-            mark = self.queue.answer()
-            self._confirmed_end = mark is not None and mark.position == self.queue.captured
+        if isinstance(heard, Flushed):
+            if self._asked_at:
+                self._asked_at.popleft()
+            self.queue.answer()
         return False
 
     def _fail(self, error: SlngError) -> None:
-        if self._ended_at is not None and isinstance(error, ServerError) and error.code == 400:
+        if self._ended_at is not None and isinstance(error, ServerError) and error.status == 400:
             # Native Soniox does not know the documented end of stream. All audio came before it.
             self.finished = True
         else:

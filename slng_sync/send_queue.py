@@ -31,11 +31,11 @@ class Mark:
 
     __slots__ = ("confirmed", "kind", "position", "settled")
 
-    def __init__(self, kind: str, position: int, *, confirmed: bool = False) -> None:
+    def __init__(self, kind: str, position: int, *, settled: bool = False, confirmed: bool = False) -> None:
         self.kind = kind
         self.position = position
+        self.settled = settled
         self.confirmed = confirmed
-        self.settled = confirmed
 
     def settle(self, *, confirmed: bool) -> None:
         """Answered by the server, or given up."""
@@ -71,7 +71,8 @@ class SendQueue:
         self._forgotten: Deque[Tuple[int, int]] = deque()
         self._waiting: Deque[Mark] = deque()
         self._asked: Deque[Mark] = deque()
-        self._confirmed_at: Optional[int] = None
+        self._finalized_at: Optional[int] = None
+        self._finalize_was_confirmed = False
 
     # What comes in.
 
@@ -111,8 +112,9 @@ class SendQueue:
 
     def request(self, kind: str) -> Mark:
         """Mark the end of what was captured so far. Asked for twice at one place, it is one request."""
-        if kind == FINALIZE and self.captured == self._confirmed_at:
-            return Mark(kind, self.captured, confirmed=True)
+        if kind == FINALIZE and self.captured == self._finalized_at:
+            # Nothing new to make final: asked again, it could only be answered as it was.
+            return Mark(kind, self.captured, settled=True, confirmed=self._finalize_was_confirmed)
         for mark in (*self._asked, *self._waiting):
             if mark.kind == kind and mark.position == self.captured:
                 return mark
@@ -161,15 +163,24 @@ class SendQueue:
         return self._asked[0] if self._asked else None
 
     def answer(self, *, confirmed: bool = True) -> Optional[Mark]:
-        """Settle the oldest request that was sent; a confirmed one settles the audio before it."""
-        if not self._asked:
-            return None
-        mark = self._asked.popleft()
-        mark.settle(confirmed=confirmed)
-        if confirmed:
-            self._settle(mark.position)
-            self._confirmed_at = mark.position
+        """Settle the oldest finalize that was sent; a confirmed one settles the audio before it.
+
+        A confirmation that comes after its request was given up counts for what it is.
+        """
+        mark = self._asked.popleft() if self._asked and self._asked[0].kind == FINALIZE else None
+        if mark is not None:
+            mark.settle(confirmed=confirmed)
+            self._finalized_at = mark.position
+            self._finalize_was_confirmed = False
+        if confirmed and self._finalized_at is not None:
+            self._settle(self._finalized_at)
+            self._finalize_was_confirmed = True
         return mark
+
+    @property
+    def is_finalized(self) -> bool:
+        """Whether the server has confirmed that all that was captured is final."""
+        return self._finalize_was_confirmed and self._finalized_at == self.captured
 
     def give_up(self) -> None:
         """Nothing will be answered any more."""
@@ -196,6 +207,7 @@ class SendQueue:
         self._replay_frames = 0
         self._waiting.extendleft(reversed(self._asked))
         self._asked.clear()
+        self._finalized_at = None
         self.stream_sent = 0
         self._continues_at = None
         self._clock = StreamClock(self.audio_format.sample_rate, self.sent)

@@ -327,7 +327,7 @@ class Stream:
         if line.exchange.accepted or self._aborted:
             return None
         by_policy = isinstance(refused, ConnectionLost) and refused.code == 1008
-        as_wrong = isinstance(refused, ServerError) and refused.code in (400, "config_error")
+        as_wrong = isinstance(refused, ServerError) and refused.status == 400
         return self.dialect.alternative() if by_policy or as_wrong else None
 
     def _begin_again(self, dialect: Dialect, refused: SlngError) -> None:

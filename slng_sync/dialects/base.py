@@ -6,15 +6,30 @@ was heard. Neither knows a socket, a thread or a clock of its own, so a further 
 """
 
 import json
-import math
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Dict, List, Mapping, NamedTuple, Optional, Protocol, Tuple, Type, Union
+from typing import (
+    Any,
+    ClassVar,
+    Dict,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Type,
+    Union,
+)
 
 from ..audio.format import AudioFormat
 from ..errors import ConfigurationError, SlngError
 from ..events import Event, Transcript
 
 __all__ = ["Decoder", "Dialect", "Failure", "Finished", "Frame", "Heard", "Settled", "Timeline", "as_dialect"]
+
+LARGEST_NUMBER = 1e12
+"""More than any time or count on the wire; sums of such numbers are still finite."""
 
 
 class Frame(NamedTuple):
@@ -161,7 +176,12 @@ def as_dialect(model: object) -> Dialect:
 
 def text_frame(message: Mapping[str, Any]) -> Frame:
     """A message as a text frame."""
-    return Frame(json.dumps(message, separators=(",", ":"), ensure_ascii=False).encode("utf-8"))
+    return Frame(_as_json(message).encode("utf-8"))
+
+
+def _as_json(value: object) -> str:
+    # Any mapping will do where one is wanted, though JSON knows only dicts.
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=dict)
 
 
 def require(condition: bool, option: str, expected: str, value: object) -> None:
@@ -178,8 +198,17 @@ def require_bool(options: object, *names: str) -> None:
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a string with something in it."""
-    return isinstance(value, str) and bool(value.strip())
+    """Whether it is a string with something in it that UTF-8 can carry."""
+    return isinstance(value, str) and bool(value.strip()) and is_utf8(value)
+
+
+def is_utf8(value: str) -> bool:
+    """Whether UTF-8 can carry it: half a surrogate pair it cannot."""
+    try:
+        value.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def is_int(value: object, low: int, high: int) -> bool:
@@ -187,35 +216,34 @@ def is_int(value: object, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def require_extra(options: object, extra: Mapping[str, Any]) -> None:
-    """Check ``extra``: a mapping that JSON can carry, without options that are keywords."""
-    require(
-        isinstance(extra, Mapping) and all(isinstance(key, str) for key in extra),
-        "extra",
-        "a mapping with names as keys",
-        extra,
-    )
+def require_extra(options: object, extra: Mapping[str, Any], reserved: Sequence[str]) -> None:
+    """Check ``extra``: a mapping that JSON can carry, without what has a place of its own."""
+    named = isinstance(extra, Mapping) and all(isinstance(key, str) for key in extra)
+    require(named, "extra", "a mapping with names as keys", extra)
     try:
-        json.dumps(dict(extra), allow_nan=False)
-    except (TypeError, ValueError):
+        _as_json(extra).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
         raise ConfigurationError(
             "extra must hold only what JSON can carry, and no NaN or infinity."
         ) from None
-    known = {each.name for each in fields(options)} & set(extra)  # type: ignore[arg-type]
-    if known:
-        raise ConfigurationError(f"extra must not hold {sorted(known)}: these are keywords.")
+    keywords = sorted({each.name for each in fields(options)} & set(extra))  # type: ignore[arg-type]
+    if keywords:
+        raise ConfigurationError(f"extra must not hold {keywords}: these are keywords.")
     if "api_key" in extra:
         raise ConfigurationError("extra must not hold an api_key: give it to Client(api_key=...).")
+    ours = sorted(set(reserved) & set(extra))
+    if ours:
+        raise ConfigurationError(f"extra must not hold {ours}: the client says these, as the audio is.")
 
 
 def number(value: object) -> Optional[float]:
-    """A finite number as it came from the wire, else None."""
+    """A number of sensible size as it came from the wire, else None."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         try:
             result = float(value)
         except OverflowError:
             return None
-        return result if math.isfinite(result) else None
+        return result if abs(result) < LARGEST_NUMBER else None
     return None
 
 

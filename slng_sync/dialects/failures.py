@@ -5,9 +5,10 @@ The gateway's own shape is ``{"type": "error", "code", "message"}``, flat or und
 [soniox error-handling]. The gateway may use its own on a Soniox stream too.
 """
 
-from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, Mapping, Optional, Type, Union
 
 from ..errors import KeyRefusedInStream, QuotaRefusedInStream, ServerError, SlngError
+from .base import text
 
 __all__ = ["failure_in"]
 
@@ -30,8 +31,20 @@ _NAMED: Dict[str, int] = {
     "backend_error": 502,
     "backend_connection_failed": 502,
     "internal_error": 500,
+    "model_not_available": 400,
+    "unauthenticated": 401,
+    "temp_api_key_session_expired": 401,
+    "organization_balance_exhausted": 402,
+    "organization_monthly_budget_exhausted": 402,
+    "project_monthly_budget_exhausted": 402,
+    "permission_denied": 403,
+    "request_timeout": 408,
+    "max_duration_reached": 413,
+    "limit_exceeded": 429,
+    "max_concurrent_connections_reached": 429,
+    "service_unavailable": 503,
 }
-"""The gateway's named codes and the HTTP status each is like [SLNG errors page]."""
+"""Named codes and the HTTP status each is like [SLNG errors page, soniox error-handling]."""
 
 _HINTS: Dict[int, str] = {
     400: "Check the options of the model.",
@@ -44,39 +57,37 @@ _HINTS: Dict[int, str] = {
     429: "Too many streams at once, or too many requests: try again later.",
 }
 _FINAL = frozenset({400, 401, 402, 403, 404, 422})
-_STREAM_CAP = "payload_too_large"
 
 
 def failure_in(frame: Mapping[str, Any]) -> Optional[SlngError]:
     """The error that a frame reports, or None where it is no error frame."""
-    if "error_code" in frame:
+    if frame.get("error_code") is not None:
         return _native(frame)
-    if str(frame.get("type", "")).lower() == "error":
+    if text(frame.get("type")).lower() == "error":
         return _gateway(frame)
     return None
 
 
 def _native(frame: Mapping[str, Any]) -> SlngError:
-    code = _as_number(frame["error_code"])
-    status = code if isinstance(code, int) else 500
-    kind = frame.get("error_type")
-    named = f"{code}, {kind}" if isinstance(kind, str) and kind else f"{code}"
-    return _error(status, code, named, frame.get("error_message"), frame)
+    code, kind = _code(frame["error_code"]), text(frame.get("error_type"))
+    status = _status(code) or _NAMED.get(kind) or 500
+    return _error(status, code, f"{code}, {kind}" if kind else str(code), frame.get("error_message"), frame)
 
 
 def _gateway(frame: Mapping[str, Any]) -> SlngError:
     nested = frame.get("data")
-    body: Mapping[str, Any] = nested if isinstance(nested, Mapping) else frame
+    body: Mapping[str, Any] = nested if isinstance(nested, Mapping) and "code" not in frame else frame
     code = body.get("code", "")
-    code = code if isinstance(code, (str, int)) else str(code)
-    status = _NAMED.get(str(code).lower(), 0) or _status(code) or _status(body.get("status_code")) or 500
+    code = code if isinstance(code, str) else _code(code)
+    name = str(code).lower()
+    status = _NAMED.get(name) or _status(_code(code)) or _status(_code(body.get("status_code"))) or 500
     said = next(
         (body[key] for key in ("message", "description", "error") if isinstance(body.get(key), str)), ""
     )
     error = _error(status, code, str(code), said, frame)
-    if str(code).lower() == "backend_connection_failed" and ("401" in said or "403" in said):
-        error.retryable = False
-    if str(code).lower() == _STREAM_CAP:
+    if name == "payload_too_large" or (
+        name == "backend_connection_failed" and ("401" in said or "403" in said)
+    ):
         error.retryable = False
     return error
 
@@ -84,37 +95,30 @@ def _gateway(frame: Mapping[str, Any]) -> SlngError:
 def _error(
     status: int, code: Union[str, int], named: str, said: object, frame: Mapping[str, Any]
 ) -> SlngError:
-    kinds: Tuple[Type[Any], ...] = (ServerError,)
+    kind: Type[ServerError] = ServerError
     if status in (401, 403):
-        kinds = (KeyRefusedInStream,)
+        kind = KeyRefusedInStream
     elif status in (402, 429):
-        kinds = (QuotaRefusedInStream,)
-    text = " ".join(str(said or "").split())[:300]
-    error = kinds[0](
-        f"The server ended the stream with an error ({named or 'no code'}): {text or 'no message'}".rstrip(
-            "."
-        )
-        + ".",
+        kind = QuotaRefusedInStream
+    words = " ".join(text(said).split())[:300].rstrip(".") or "no message"
+    error = kind(
+        f"The server ended the stream with an error ({named or 'no code'}): {words}.",
         hint=_HINTS.get(status, ""),
         retryable=status not in _FINAL,
     )
-    error.code = code
-    error.raw = dict(frame)
-    if kinds[0] is not ServerError:
-        error.status = status
-    assert isinstance(error, SlngError)
+    error.code, error.status, error.raw = code, status, dict(frame)
     return error
 
 
-def _as_number(code: object) -> Union[str, int]:
-    if isinstance(code, bool) or not isinstance(code, (int, str)):
-        return str(code)
+def _code(value: object) -> Union[str, int]:
+    """A code as a number where it is one, else as a name; anything else is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, str)):
+        return ""
     try:
-        return int(code)
+        return int(value)
     except ValueError:
-        return str(code)
+        return value
 
 
-def _status(value: object) -> int:
-    number = _as_number(value)
-    return number if isinstance(number, int) and 400 <= number < 600 else 0
+def _status(code: Union[str, int]) -> Optional[int]:
+    return code if isinstance(code, int) and 400 <= code < 600 else None

@@ -65,10 +65,9 @@ class Reson8(Dialect):
 
     def __post_init__(self) -> None:
         require_bool(self, "enable_partials", "wait_for_ready")
-        languages = [self.language] if isinstance(self.language, (str, type(None))) else self.language
+        languages = [self.language] if isinstance(self.language, str) else self.language
         require(
-            isinstance(languages, (list, tuple))
-            and all(is_text(each) for each in languages if each is not None),
+            languages is None or (isinstance(languages, (list, tuple)) and all(map(is_text, languages))),
             "language",
             'an ISO code such as "en", or a list of them',
             self.language,
@@ -82,7 +81,7 @@ class Reson8(Dialect):
         require(
             self.encoding in ("pcm_s16le", "linear16"), "encoding", '"pcm_s16le" or "linear16"', self.encoding
         )
-        require_extra(self, self.extra)
+        require_extra(self, self.extra, ("sample_rate", "channels"))
 
     def start(self, audio_format: AudioFormat) -> Frame:
         """``init`` with its config; audio has to wait for ``ready``."""

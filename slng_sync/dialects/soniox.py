@@ -15,6 +15,7 @@ from .base import (
     extra_field,
     is_int,
     is_text,
+    is_utf8,
     require,
     require_bool,
     require_extra,
@@ -31,6 +32,7 @@ _END_OF_STREAM = {
 }
 _CONTEXT_KEYS = ("general", "text", "terms", "translation_terms")
 _CONTEXT_LIMIT = 10_000
+_OURS = ("type", "model", "audio_format", "sample_rate", "num_channels")
 _FLAGS = (
     "language_hints_strict",
     "enable_speaker_diarization",
@@ -110,12 +112,12 @@ class Soniox(Dialect):
         require(
             isinstance(forms, (list, tuple))
             and bool(forms)
-            and all(form in _END_OF_STREAM for form in forms),
+            and all(isinstance(form, str) and form in _END_OF_STREAM for form in forms),
             "end_of_stream",
             f"a list of {', '.join(map(repr, _END_OF_STREAM))}",
             forms,
         )
-        require_extra(self, self.extra)
+        require_extra(self, self.extra, _OURS)
 
     def start(self, audio_format: AudioFormat) -> Frame:
         """The config. There is no ``ready``: audio may follow at once."""
@@ -209,6 +211,7 @@ def _require_records(name: str, records: object, keys: Tuple[str, str]) -> None:
 
 def _characters(value: object) -> int:
     if isinstance(value, str):
+        require(is_utf8(value), "context", "text that UTF-8 can carry", value)
         return len(value)
     if isinstance(value, Mapping):
         return sum(map(_characters, value.values()))

@@ -79,8 +79,8 @@ class SonioxDecoder:
 
     @property
     def pending(self) -> str:
-        """The text of the non-final tokens."""
-        return _join(self._tail).strip()
+        """The text of the non-final tokens that were spoken."""
+        return _join(_spoken(self._tail)).strip()
 
     @property
     def held(self) -> bool:
@@ -96,11 +96,10 @@ class SonioxDecoder:
         """What is final and was not cut yet; with ``promote`` the non-final rest as well."""
         finals = self._cut() + self.release()
         self._shown = self.pending
-        if promote and self._tail:
-            rest, self._tail = self._tail, []
-            finals.append(
-                self._transcript(rest, [], is_final=True, stable=_join(rest).strip(), complete=False)
-            )
+        if promote and self.pending:
+            spoken, translated, said = _spoken(self._tail), _translated(self._tail), self.pending
+            finals.append(self._transcript(spoken, translated, is_final=True, stable=said, complete=False))
+            self._tail = []
         return finals
 
     def _fold(self, tokens: Sequence[object]) -> List[Heard]:
@@ -120,7 +119,7 @@ class SonioxDecoder:
         if not token.get("is_final"):
             self._tail.append(token)
             return []
-        if token.get("translation_status") == "translation":
+        if _is_translation(token):
             self._translate(token)
             return []
         finals = self._cut() if self._open.differs_from(token) else []
@@ -138,18 +137,17 @@ class SonioxDecoder:
     def _cut(self) -> List[Transcript]:
         """Close the open segment: a final, unless it still waits for its translation."""
         segment, self._open = self._open, Segment()
-        finals = self.release()
         if not _join(segment.spoken).strip() and not segment.translated:
-            return finals
+            return []
+        finals = self.release()
         if segment.awaits_translation:
             self._held.append(segment)
             return finals
         return [*finals, self._final(segment)]
 
     def _partial(self, had_final: bool) -> List[Transcript]:
-        spoken = [token for token in self._tail if token.get("translation_status") != "translation"]
-        translated = [token for token in self._tail if token.get("translation_status") == "translation"]
-        tokens = self._open.spoken + spoken
+        tokens = self._open.spoken + _spoken(self._tail)
+        translated = self._open.translated + _translated(self._tail)
         shown = _join(tokens).strip()
         if shown == self._shown and not (had_final and shown):
             return []
@@ -220,6 +218,18 @@ class SonioxDecoder:
             speaker=_label(tokens, "speaker"),
             language=_label(tokens, "language"),
         )
+
+
+def _is_translation(token: Token) -> bool:
+    return token.get("translation_status") == "translation"
+
+
+def _spoken(tokens: Sequence[Token]) -> List[Token]:
+    return [token for token in tokens if not _is_translation(token)]
+
+
+def _translated(tokens: Sequence[Token]) -> List[Token]:
+    return [token for token in tokens if _is_translation(token)]
 
 
 def _strip_markers(token: Token) -> Tuple[Optional[Token], List[str]]:

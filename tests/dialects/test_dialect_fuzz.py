@@ -1,0 +1,183 @@
+"""What no server should send: whatever it is, the reader lives, and soon has done with it."""
+
+import copy
+import json
+import sys
+from typing import Any, Dict, List
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import END, FIN, Frame, checked, frame, guessed, json_objects, json_values, spoken, translated
+
+from slng_sync import AudioFormat, Dialect, Reson8, Soniox
+from slng_sync.exchange import Exchange, Timing, parse
+from slng_sync.send_queue import SendQueue
+
+dialects = st.sampled_from([Reson8(), Soniox()])
+
+REAL: List[Frame] = [
+    {"type": "ready", "session_id": "s"},
+    {"type": "partial_transcript", "transcript": "Hello wor", "confidence": 0.85},
+    {
+        "type": "final_transcript",
+        "transcript": "Hello",
+        "confidence": 0.9,
+        "language": "en",
+        "duration": 2.5,
+        "start": 0.1,
+        "words": [
+            {"word": "Hello", "start": 0.1, "end": 0.4},
+            {"text": "you", "start_ms": 400, "duration_ms": 90},
+        ],
+    },
+    {"type": "flush_confirmation", "id": "flush-1"},
+    {"type": "utterance_end", "last_word_end": 2.48},
+    {"type": "error", "data": {"code": "provider_error", "message": "x", "status_code": 502}},
+    frame(spoken("How", start_ms=0, end_ms=90, confidence=0.9, speaker="1", language="en"), guessed(" are")),
+    frame(translated("Comment"), END, FIN, guessed(" you"), final_audio_proc_ms=90, total_audio_proc_ms=120),
+    frame(spoken(" ok<end>"), finished=True),
+    frame(error_code=503, error_type="service_unavailable", error_message="Restart", request_id="r"),
+]
+
+
+def exchange_for(dialect: Dialect) -> Exchange:
+    """A conversation that is under way: three seconds of audio are out, and a finalize."""
+    queue = SendQueue(AudioFormat())
+    exchange = Exchange(dialect, queue, Timing(), 0.0)
+    exchange.next_frame(0.0)
+    exchange.ready = True
+    queue.put(bytes(96000))
+    queue.request("finalize")
+    while exchange.next_frame(0.0):
+        pass
+    return exchange
+
+
+def hear_all(dialect: Dialect, frames: List[Any]) -> None:
+    """Hear frames as they would come, and what follows from them; nothing may come of it but transcripts."""
+    exchange = exchange_for(dialect)
+    for at, each in enumerate(frames):
+        exchange.hear(each, at / 10)
+        exchange.release(at / 10 + 2)
+        assert isinstance(exchange.decoder.pending, str)
+    exchange.decoder.end(promote=True)
+    assert exchange.queue.settled <= exchange.queue.sent
+    assert exchange.queue.rewind() >= 0
+
+
+@st.composite
+def mutated(draw: Any) -> Frame:
+    """Draw a real frame, with some of its values, at any depth, replaced, taken away or added to."""
+    result: Frame = copy.deepcopy(draw(st.sampled_from(REAL)))
+    for _ in range(draw(st.integers(1, 4))):
+        place: Any = result
+        while True:
+            inner = [each for each in (place.values() if isinstance(place, dict) else place) if each]
+            inner = [each for each in inner if isinstance(each, (dict, list))]
+            if not inner or draw(st.booleans()):
+                break
+            place = draw(st.sampled_from(inner))
+        spoil(draw, place)
+    return result
+
+
+def spoil(draw: Any, place: Any) -> None:
+    indexes = list(place) if isinstance(place, dict) else list(range(len(place)))
+    if indexes:
+        index = draw(st.sampled_from(indexes))
+        if draw(st.booleans()):
+            place[index] = draw(json_values)
+        else:
+            del place[index]
+    elif isinstance(place, list):
+        place.append(draw(json_values))
+
+
+@checked
+@given(dialects, st.lists(json_objects, max_size=4))
+def test_any_json_object_is_heard_without_an_exception(
+    dialect: Dialect, frames: List[Dict[str, Any]]
+) -> None:
+    """Objects with familiar keys and anything for values."""
+    hear_all(dialect, frames)
+
+
+@checked
+@given(dialects, st.lists(st.one_of(mutated(), st.sampled_from(REAL)), max_size=8))
+def test_spoilt_frames_among_real_ones_are_heard_without_an_exception(
+    dialect: Dialect, frames: List[Frame]
+) -> None:
+    """Frames as they are sent, with something wrong in the middle."""
+    hear_all(dialect, frames)
+
+
+@pytest.mark.parametrize("huge", [1e308, -1e308, 1e305, 10**300, 10**400])
+@pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
+def test_a_time_beyond_all_bounds_is_only_a_wrong_time(dialect: Dialect, huge: Any) -> None:
+    """A number that overflows when it is multiplied must not end the session."""
+    hear_all(
+        dialect, [frame(spoken("a", start_ms=huge, end_ms=huge, confidence=huge), final_audio_proc_ms=huge)]
+    )
+    words = [{"word": "a", "start": 0, "end": huge}]
+    hear_all(dialect, [{"type": "final_transcript", "transcript": "a", "words": words, "duration": huge}])
+    hear_all(dialect, [{"type": "final_transcript", "transcript": "a", "start": huge, "duration": huge}])
+
+
+@checked
+@given(dialects, st.binary(max_size=80))
+def test_any_bytes_are_a_frame_or_none(dialect: Dialect, payload: bytes) -> None:
+    """What is no JSON object is none; what is one can be heard."""
+    parsed = parse(payload)
+    if parsed is not None:
+        hear_all(dialect, [parsed])
+
+
+@checked
+@given(dialects, st.sampled_from(REAL), st.data())
+def test_a_frame_with_a_wrong_byte_is_a_frame_or_none(dialect: Dialect, real: Frame, data: Any) -> None:
+    """One byte of a real frame turned into another."""
+    payload = bytearray(json.dumps(real).encode())
+    payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
+    parsed = parse(bytes(payload))
+    if parsed is not None:
+        hear_all(dialect, [parsed])
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", b"[]", b"null", b"7", b'"text"', b"{", b"\xff\xfe", b"\xef\xbb\xbf{}", b"NaN", b'{"a":1}{}'],
+)
+def test_what_is_no_object_is_none(payload: bytes) -> None:
+    """Junk, arrays, scalars and halves of objects."""
+    assert parse(payload) is None
+
+
+@pytest.mark.parametrize(
+    "key", ["type", "code", "error_code", "id", "transcript", "tokens", "language", "data"]
+)
+@pytest.mark.parametrize("type_", ["error", "final_transcript", None], ids=str)
+def test_depth_is_no_way_to_end_a_session(key: str, type_: Any) -> None:
+    """A value nested as deeply as the parser takes is heard like any other, and deeper ones are none."""
+    for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit() + 5):
+        nested = b"[" * depth + b"]" * depth
+        rest = json.dumps({} if key == "type" else {"type": type_}).encode()
+        payload = b'{"%s":%s%s' % (key.encode(), nested, b"," + rest[1:] if len(rest) > 2 else b"}")
+        parsed = parse(payload)
+        if parsed is not None:
+            hear_all(Soniox(), [parsed])
+            hear_all(Reson8(), [parsed])
+
+
+@pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
+def test_a_frame_of_many_pieces_is_heard_in_bounded_time(dialect: Dialect) -> None:
+    """Twenty thousand tokens with speakers, markers and translations, or as many words, in one frame."""
+    many = [
+        spoken(f" w{at}<end>" if at % 9 == 0 else f" w{at}", speaker=str(at % 3), language="en", start_ms=at)
+        for at in range(20_000)
+    ]
+    many[::50] = [translated(" mot", "fr", "xx") for _ in many[::50]]
+    entries = [{"word": f"w{at}", "start": at, "end": at + 1} for at in range(20_000)]
+    hear_all(dialect, [frame(*many), frame(*(guessed(" x") for _ in range(20_000)))])
+    hear_all(dialect, [{"type": "final_transcript", "transcript": "w", "words": entries}])
+    hear_all(dialect, [frame(spoken("<end>" * 50_000), spoken("<" * 50_000))])

@@ -1,0 +1,124 @@
+"""When a conversation asks for the last words, how often, and what ends it well."""
+
+from typing import Any, Dict, List
+
+import pytest
+
+from slng_sync import AudioFormat, Dialect, Reson8, Soniox
+from slng_sync.exchange import Exchange, Timing
+from slng_sync.send_queue import END, FINALIZE, SendQueue
+
+SECOND = bytes(32000)
+DIALECTS = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
+
+
+class Talk:
+    """A conversation with a clock that is set by hand."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.queue = SendQueue(AudioFormat())
+        self.exchange = Exchange(dialect, self.queue, Timing(), 0.0)
+        self.now = 0.0
+        self.said: List[bytes] = []
+        self.say()
+        self.exchange.hear({"type": "ready"}, 0.0)
+
+    def say(self, *, after: float = 0.0) -> List[bytes]:
+        """Let some time pass, and see which messages go out, audio apart."""
+        self.now += after
+        new = []
+        frame = self.exchange.next_frame(self.now)
+        while frame is not None:
+            if not frame.binary and b'"audio"' not in frame.payload[:20]:
+                new.append(frame.payload)
+            frame = self.exchange.next_frame(self.now)
+        self.said += new
+        return new
+
+    def speak(self) -> "Talk":
+        self.queue.put(SECOND)
+        self.say()
+        return self
+
+    def end(self) -> List[bytes]:
+        """Close as a session does: the last words, then the end."""
+        self.queue.request(FINALIZE)
+        self.queue.request(END)
+        return self.say()
+
+    def hear(self, frame: Dict[str, Any]) -> None:
+        self.exchange.hear(frame, self.now)
+
+
+@DIALECTS
+def test_a_finalize_that_nobody_answers_is_not_repeated_for_nothing(dialect: Dialect) -> None:
+    """Given up after its limit, it is not asked again at the end, as no audio has gone out since."""
+    talk = Talk(dialect).speak()
+    talk.queue.request(FINALIZE)
+    assert talk.say() == [b'{"type":"finalize"}']
+    assert talk.say(after=3.1) == []
+    assert b'{"type":"finalize"}' not in talk.end()
+
+
+@DIALECTS
+def test_new_audio_is_finalized_again(dialect: Dialect) -> None:
+    """After an answer and more audio there is something to ask for."""
+    talk = Talk(dialect).speak()
+    answer = {"type": "flush_confirmation"} if dialect.needs_ready else {"tokens": [{"text": "<fin>"}]}
+    for _ in range(2):
+        talk.queue.request(FINALIZE)
+        assert talk.say() == [b'{"type":"finalize"}']
+        talk.hear(answer)
+        talk.queue.request(FINALIZE)
+        assert talk.say() == []
+        talk.speak()
+
+
+@DIALECTS
+def test_nothing_is_said_after_the_end(dialect: Dialect) -> None:
+    """Neither audio nor a keepalive; only another form of the end, where the first was not answered."""
+    talk = Talk(dialect).speak()
+    assert talk.end() == [b'{"type":"finalize"}']
+    ends = talk.say(after=3.1)
+    talk.queue.put(SECOND)
+    ends += talk.say(after=2.1) + talk.say(after=6.0) + talk.say(after=30.0)
+    assert ends == [form.payload for form in dialect.end()]
+
+
+@DIALECTS
+def test_a_stream_without_audio_has_no_end(dialect: Dialect) -> None:
+    """It would be answered with an error: the connection is closed instead."""
+    talk = Talk(dialect)
+    assert talk.end() == [] and talk.exchange.over(talk.now)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"tokens": [], "error_code": 400, "error_message": "Control request invalid type."},
+        {"tokens": [], "error_code": "400", "error_message": "Control request invalid type."},
+        {"type": "error", "code": "invalid_request", "message": "Control request invalid type."},
+        {"type": "error", "code": 400, "message": "Control request invalid type."},
+    ],
+    ids=["native", "as text", "named", "the gateway's"],
+)
+def test_an_end_that_is_refused_is_an_end(refusal: Dict[str, Any]) -> None:
+    """Native Soniox does not know the documented form; with every token final, that loses nothing."""
+    talk = Talk(Soniox()).speak()
+    talk.end()
+    talk.hear({"tokens": [{"text": "Bye.", "is_final": True}, {"text": "<fin>", "is_final": True}]})
+    assert talk.say() == [b'{"type":""}']
+    talk.hear(refusal)
+    assert talk.exchange.over(talk.now) and talk.exchange.failure is None
+    assert talk.exchange.complete
+
+
+def test_audio_waits_until_the_server_is_ready() -> None:
+    """Earlier audio would end the session."""
+    queue = SendQueue(AudioFormat())
+    exchange = Exchange(Reson8(), queue, Timing(), 0.0)
+    queue.put(SECOND)
+    assert exchange.next_frame(0.0) is not None and exchange.next_frame(5.0) is None
+    exchange.hear({"type": "READY"}, 5.0)
+    frame = exchange.next_frame(5.0)
+    assert frame is not None and frame.payload.startswith(b'{"type":"audio"')

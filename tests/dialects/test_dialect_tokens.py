@@ -1,0 +1,352 @@
+"""Soniox's tokens, however the server cuts them into frames."""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from properties import END, FIN, Frame, Tape, checked, frame, guessed, original, spoken, translated
+
+from slng_sync import Endpoint, Flushed, Soniox, Transcript
+from slng_sync.dialects.base import Failure, Finished, Heard, Settled
+
+Segment = Tuple[str, Optional[str], Optional[str], Optional[float], Optional[float]]
+
+pieces = st.sampled_from([" the", " cat", "s", ",", " ", ".", " is", "ing", " Ünd", " мир", "你好", "  two"])
+
+
+class Listener:
+    """A decoder, and what a user of it sees."""
+
+    def __init__(self) -> None:
+        self.decoder = Soniox().decoder(Tape())
+        self.heard: List[Heard] = []
+        self.shown = ""
+
+    def hear(self, *frames: Frame) -> "Listener":
+        for each in frames:
+            self._note(self.decoder(each))
+        return self
+
+    def end(self, *, promote: bool = False) -> "Listener":
+        self._note(list(self.decoder.end(promote=promote)))
+        return self
+
+    def _note(self, heard: List[Heard]) -> None:
+        for each in heard:
+            if isinstance(each, Transcript):
+                assert each.text.startswith(each.stable)
+                self.shown = "" if each.is_final else each.text
+        self.heard += heard
+
+    @property
+    def finals(self) -> List[Transcript]:
+        return [each for each in self.heard if isinstance(each, Transcript) and each.is_final]
+
+    @property
+    def partials(self) -> List[Transcript]:
+        return [each for each in self.heard if isinstance(each, Transcript) and not each.is_final]
+
+    @property
+    def texts(self) -> List[str]:
+        return [final.text for final in self.finals]
+
+    @property
+    def segments(self) -> List[Segment]:
+        return [(each.text, each.speaker, each.language, each.start, each.end) for each in self.finals]
+
+    @property
+    def translations(self) -> List[Tuple[str, Optional[str]]]:
+        return [(each.text, each.translation and each.translation.text) for each in self.finals]
+
+    @property
+    def markers(self) -> List[Any]:
+        return [type(each) for each in self.heard if isinstance(each, (Endpoint, Flushed))]
+
+
+# A speech, and the ways to cut it.
+
+
+class Cut(NamedTuple):
+    """So many final tokens in a frame, and behind them a guess at so many of the next ones."""
+
+    finals: int
+    guesses: int
+    mistaken: bool
+    glued: bool
+
+
+cuts = st.lists(
+    st.builds(Cut, st.integers(0, 4), st.integers(0, 4), st.booleans(), st.booleans()), max_size=12
+)
+
+
+@st.composite
+def speeches(draw: Any) -> List[Frame]:
+    """Draw spoken tokens and markers; times may be missing and may run backwards, labels are there or not."""
+    speakers = draw(st.sampled_from([[None], ["1"], ["1", "2"]]))
+    languages = draw(st.sampled_from([[None], ["en"], ["en", "fr"]]))
+    speech: List[Frame] = []
+    for text in draw(st.lists(st.one_of(pieces, st.sampled_from(["<end>", "<fin>"])), max_size=20)):
+        token: Dict[str, Any] = spoken(text)
+        if not text.startswith("<"):
+            token.update(label("speaker", draw(st.sampled_from(speakers))))
+            token.update(label("language", draw(st.sampled_from(languages))))
+            if text.strip() and draw(st.booleans()):
+                token.update(start_ms=draw(st.integers(0, 9000)), end_ms=draw(st.integers(0, 9000)))
+        speech.append(token)
+    return speech
+
+
+def label(name: str, value: Optional[str]) -> Dict[str, str]:
+    return {} if value is None else {name: value}
+
+
+def is_marker(token: Frame) -> bool:
+    return token["text"] in ("<end>", "<fin>")
+
+
+def frames_of(speech: List[Frame], plan: List[Cut]) -> List[Tuple[Frame, int]]:
+    """Cut a speech into frames; with each, how many of its tokens are final by then."""
+    frames = []
+    at = 0
+    for cut in [*plan, Cut(len(speech), 0, False, False)]:
+        finals = [dict(token) for token in speech[at : at + cut.finals]]
+        at += len(finals)
+        guesses = [dict(token, is_final=False) for token in speech[at : at + cut.guesses]]
+        guesses = [token for token in guesses if not is_marker(token)]
+        if cut.mistaken and guesses:
+            guesses[-1].update(text=" mistaken", speaker="7")
+        if cut.glued:
+            finals = glued(finals)
+        frames.append((frame(*finals, *guesses), at))
+    return frames
+
+
+def glued(tokens: List[Frame]) -> List[Frame]:
+    """Put the markers onto the tokens before them."""
+    result: List[Frame] = []
+    for token in tokens:
+        if is_marker(token) and result and not result[-1]["text"].endswith(">"):
+            result[-1]["text"] += token["text"]
+        else:
+            result.append(token)
+    return result
+
+
+def folded(speech: List[Frame]) -> List[Segment]:
+    """The segments of a speech by the rules of the wire, straight from the tokens."""
+    segments: List[Segment] = []
+    together: List[Frame] = []
+    for token in [*speech, END]:
+        labels = [(each.get("speaker"), each.get("language")) for each in (*together[-1:], token)]
+        if together and (is_marker(token) or labels[0] != labels[1]):
+            segments += segment(together)
+            together = []
+        if not is_marker(token):
+            together.append(token)
+    return segments
+
+
+def segment(tokens: List[Frame]) -> List[Segment]:
+    text = "".join(token["text"] for token in tokens).strip()
+    starts = [token["start_ms"] / 1000 for token in tokens if "start_ms" in token]
+    ends = [token["end_ms"] / 1000 for token in tokens if "end_ms" in token]
+    times = (min(starts) if starts else None, max(ends) if ends else None)
+    return [(text, tokens[0].get("speaker"), tokens[0].get("language"), *times)] if text else []
+
+
+def letters(*texts: str) -> str:
+    """What was written, without the blanks, which are put in and taken away at the joints."""
+    return "".join("".join(texts).split())
+
+
+@checked
+@given(speeches(), cuts)
+def test_a_speech_is_the_same_however_it_is_cut(speech: List[Frame], plan: List[Cut]) -> None:
+    """Texts, speakers, languages and times of the segments do not depend on the frames."""
+    frames = [each for each, _ in frames_of(speech, plan)]
+    assert Listener().hear(*frames).end().segments == folded(speech)
+
+
+@checked
+@given(speeches(), cuts)
+def test_every_final_token_is_heard_once(speech: List[Frame], plan: List[Cut]) -> None:
+    """All final words together are the speech, and each marker is an event."""
+    listener = Listener().hear(*(each for each, _ in frames_of(speech, plan))).end()
+    said = [token["text"] for token in speech if not is_marker(token)]
+    assert letters(*listener.texts) == letters(*said)
+    assert letters(*(word.text for final in listener.finals for word in final.words)) == letters(*said)
+    kinds = {"<end>": Endpoint, "<fin>": Flushed}
+    assert listener.markers == [kinds[token["text"]] for token in speech if is_marker(token)]
+
+
+@checked
+@given(speeches(), cuts)
+def test_what_is_shown_is_all_finals_and_the_latest_guess(speech: List[Frame], plan: List[Cut]) -> None:
+    """After each frame the finals and the open partial are what the wire has said so far, and no more."""
+    listener = Listener()
+    for each, finals in frames_of(speech, plan):
+        listener.hear(each)
+        said = [token["text"] for token in speech[:finals] if not is_marker(token)]
+        guess = [token["text"] for token in each["tokens"] if not token["is_final"]]
+        assert letters(*listener.texts, listener.shown) == letters(*said, *guess)
+        assert letters(listener.decoder.pending) == letters(*guess)
+
+
+@checked
+@given(speeches(), cuts, st.integers(0, 12))
+def test_what_was_open_at_the_end_is_promoted_once(speech: List[Frame], plan: List[Cut], heard: int) -> None:
+    """Cut off anywhere, what was final is complete and what was a guess is one final that is not."""
+    frames = [each for each, _ in frames_of(speech, plan)[: heard + 1]]
+    guess = [token["text"] for token in frames[-1]["tokens"] if not token["is_final"]]
+    listener = Listener().hear(*frames).end(promote=True)
+    promoted = [final.text for final in listener.finals if not final.complete]
+    assert letters(*promoted) == letters(*guess) and len(promoted) <= 1
+    assert listener.decoder.pending == "" and listener.end(promote=True).finals == listener.finals
+
+
+utterances = st.lists(
+    st.tuples(
+        st.lists(st.sampled_from([" one", " two", "s"]), min_size=1, max_size=4),
+        st.lists(st.sampled_from([" un", " deux", "x"]), min_size=1, max_size=4),
+        st.integers(0, 4),
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@checked
+@given(utterances, cuts)
+def test_a_translation_is_given_to_what_it_translates(spoken_and_translated: Any, plan: List[Cut]) -> None:
+    """With the marker before, in the middle of or behind the translation, in whatever frames."""
+    speech: List[Frame] = []
+    for words, translation, before_marker in spoken_and_translated:
+        foreign = [translated(text) for text in translation]
+        speech += [
+            *(original(text) for text in words),
+            *foreign[:before_marker],
+            END,
+            *foreign[before_marker:],
+        ]
+    listener = Listener().hear(*(each for each, _ in frames_of(speech, plan))).end()
+    assert listener.translations == [
+        ("".join(words).strip(), "".join(translation).strip())
+        for words, translation, _ in spoken_and_translated
+    ]
+
+
+# The traps, one by one.
+
+
+def test_words_that_came_to_nothing_are_taken_back() -> None:
+    """Guesses, then an empty list, then a lone marker: the last partial is empty, and there is no final."""
+    listener = Listener().hear(frame(guessed("Uh")), frame(), frame(END)).end()
+    assert [partial.text for partial in listener.partials] == ["Uh", ""]
+    assert listener.finals == [] and listener.markers == [Endpoint]
+
+
+def test_a_marker_may_stand_between_finals_and_guesses() -> None:
+    """What is behind the marker belongs to the next segment."""
+    listener = Listener().hear(frame(spoken("Yes"), spoken("."), END, guessed(" And")))
+    assert listener.texts == ["Yes."] and listener.shown == "And"
+    assert [type(each) for each in listener.heard] == [Transcript, Endpoint, Transcript]
+
+
+@pytest.mark.parametrize("said", ["Yes.<end>", "<end>Yes.", "Yes<end>."])
+def test_a_marker_that_is_glued_to_text_is_no_text(said: str) -> None:
+    """It is stripped, and it marks."""
+    listener = Listener().hear(frame(spoken(said)))
+    assert listener.texts == ["Yes."] and listener.markers == [Endpoint]
+
+
+def test_the_last_words_may_come_with_the_end() -> None:
+    """Finals in the frame that is finished are heard before it is."""
+    listener = Listener().hear(frame(guessed("Bye")), frame(spoken("Bye"), spoken("."), finished=True))
+    assert listener.texts == ["Bye."] and isinstance(listener.heard[-1], Finished)
+
+
+def test_an_error_frame_clears_nothing() -> None:
+    """Its empty list of tokens is no list of tokens; what was final comes out before the error."""
+    listener = Listener().hear(
+        frame(spoken("So"), guessed(" far")), frame(error_code=503, error_message="Restart the request.")
+    )
+    assert listener.texts == ["So"] and listener.decoder.pending == "far"
+    assert isinstance(listener.heard[-1], Failure)
+
+
+def test_a_token_that_does_not_say_that_it_is_final_is_a_guess() -> None:
+    """Without is_final the next frame may take it back."""
+    listener = Listener().hear({"tokens": [{"text": "Maybe"}]}, frame()).end()
+    assert listener.finals == [] and listener.shown == ""
+
+
+def test_a_guess_may_change_its_speaker() -> None:
+    """Only the speaker of a final token makes a cut."""
+    listener = Listener().hear(
+        frame(spoken("How", speaker="1"), guessed(" are", speaker="2")),
+        frame(spoken(" are", speaker="1"), spoken(" you?", speaker="1")),
+        frame(finished=True),
+    )
+    assert [(final.text, final.speaker) for final in listener.finals] == [("How are you?", "1")]
+
+
+def test_a_label_that_is_missing_does_not_cut() -> None:
+    """Punctuation without a language belongs to the words around it."""
+    listener = Listener().hear(
+        frame(spoken("Oui", language="fr"), spoken(","), spoken(" oui", language="fr"))
+    )
+    assert listener.end().texts == ["Oui, oui"] and listener.finals[0].language == "fr"
+
+
+def test_both_spellings_of_the_progress_settle_audio() -> None:
+    """The concept pages turn the name of the counter around."""
+    for name in ("final_audio_proc_ms", "audio_final_proc_ms"):
+        assert Settled(0.76) in Soniox().decoder(Tape())(frame(**{name: 760}))
+
+
+def test_two_markers_before_a_translation_do_not_lose_it() -> None:
+    """An endpoint and a finalize in a row close one utterance; what is then translated is that utterance."""
+    listener = Listener().hear(
+        frame(original("Hello."), END),
+        frame(FIN),
+        frame(translated("Bonjour.")),
+        frame(original(" Bye."), translated(" Au revoir."), END),
+    )
+    assert listener.end().translations == [("Hello.", "Bonjour."), ("Bye.", "Au revoir.")]
+
+
+def test_two_ways_of_translating_do_not_mix() -> None:
+    """The first one's translation may follow when the second one is speaking already."""
+    listener = Listener().hear(
+        frame(original("Hello.", "en")),
+        frame(original(" Salut.", "fr")),
+        frame(translated("Bonjour.", "fr", "en")),
+        frame(translated("Hi.", "en", "fr"), END),
+    )
+    assert listener.end().translations == [("Hello.", "Bonjour."), ("Salut.", "Hi.")]
+
+
+def test_a_language_outside_the_pair_waits_for_nothing() -> None:
+    """Status none means that no translation will come: the final is there at the marker."""
+    listener = Listener().hear(frame(spoken("Hola.", language="es", translation_status="none"), END))
+    assert listener.translations == [("Hola.", None)] and not listener.decoder.held
+
+
+def test_a_promoted_guess_keeps_its_translation_apart() -> None:
+    """Spoken and translated text never stand in one text, not even when the stream breaks."""
+    guess = frame(original("Hello", is_final=False), translated("Bonjour", is_final=False))
+    listener = Listener().hear(guess)
+    assert listener.decoder.pending == "Hello"
+    (final,) = listener.end(promote=True).finals
+    assert (final.text, final.language, final.complete) == ("Hello", "en", False)
+    assert final.translation is not None and final.translation.text == "Bonjour"
+
+
+def test_a_long_session_without_endpoints_is_bounded() -> None:
+    """Twenty guesses behind half an hour of words that nothing has cut are heard within the test's limit."""
+    listener = Listener()
+    listener.hear(frame(*(spoken(f" w{at}", start_ms=at, end_ms=at + 1) for at in range(5000))))
+    listener.hear(*(frame(guessed(f" g{at}")) for at in range(20)))
+    assert len(listener.end().finals[0].words) == 5000
