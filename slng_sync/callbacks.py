@@ -1,12 +1,11 @@
 """Who is told what: the user's functions, and what happens when one of them raises."""
 
-import inspect
-import traceback
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple
 
+from .dispatch import is_coroutine
 from .errors import ConfigurationError, SlngError
 from .events import Transcript
-from .log import logger
+from .log import logger, stack_of
 
 __all__ = ["KINDS", "Callbacks", "RawFrame"]
 
@@ -29,7 +28,7 @@ class Callbacks:
         """Register a function. Raises ``ConfigurationError`` for what is none, and for coroutines."""
         if not callable(function):
             raise ConfigurationError(f"{kind} must be a function that takes one argument, not {function!r}.")
-        if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
+        if is_coroutine(function):
             raise ConfigurationError(
                 f"{kind} must be an ordinary function: nothing would ever await a coroutine.",
                 hint="Use asyncio.run_coroutine_threadsafe(...) inside an ordinary one.",
@@ -51,10 +50,8 @@ class Callbacks:
                 self._raised(kind, error)
 
     def _raised(self, kind: str, error: Exception) -> None:
-        # Without the exception's own text: a callback's error may quote what was said.
-        stack = "".join(traceback.format_tb(error.__traceback__))
         name = type(error).__name__
-        logger.error("an %s callback raised %s; the stream goes on\n%s", kind, name, stack)
+        logger.error("an %s callback raised %s; the stream goes on\n%s", kind, name, stack_of(error))
         if kind != "on_error":
             report = SlngError(
                 f"An {kind} callback raised {name}; the stream goes on.",

@@ -39,6 +39,12 @@ class Capture:
         # Daemon: a source that never returns, such as a frozen sound server, must not keep the process.
         self._thread = threading.Thread(target=self._run, name="slng-capture", daemon=True)
 
+    def check(self) -> None:
+        """Raise where the source can't be had, as far as it can tell before it is read."""
+        check: Any = getattr(self._source, "check", None)
+        if callable(check):
+            check()
+
     def start(self) -> None:
         """Begin to read."""
         # The iteration is begun here, so that a ``stop`` from now on ends it.

@@ -6,16 +6,17 @@ here blocks, and every method but ``shut_down`` is called with the session's loc
 """
 
 import struct
-from typing import Any, List, Mapping, NamedTuple, Optional, Union
+from typing import Any, List, NamedTuple, Optional, Union
 
 import websocket
 
 from .dialects.base import Frame
 from .errors import ConnectError, ProtocolError
 from .opening import Opening, open_transport
+from .redaction import Redaction
 from .route import Route
 from .transport import Transport
-from .upgrade import HandshakePipe, refusal
+from .upgrade import HandshakePipe, Refused
 
 if not hasattr(websocket, "WebSocket"):  # pragma: no cover
     raise ImportError('another package named "websocket" hides websocket-client: pip uninstall websocket')
@@ -24,6 +25,8 @@ __all__ = ["Closed", "Connection", "Message", "Pong", "Received", "open_connecti
 
 MESSAGE_LIMIT = 4 << 20
 PIECES_LIMIT = 65536
+FRAMES_AT_ONCE = 500
+"""Frames to read before somebody else gets the lock."""
 PONG_BACKLOG_LIMIT = 128 << 10
 NO_CLOSE_FRAME = 1006
 
@@ -65,21 +68,22 @@ class _Frames(websocket.frame_buffer):
 class Connection:
     """A WebSocket that is open: frames out, messages in, nothing that waits."""
 
-    def __init__(self, transport: Transport, pipe: HandshakePipe, headers: Mapping[str, str]) -> None:
+    def __init__(self, transport: Transport, early: bytes, redaction: Redaction) -> None:
         self.transport = transport
-        self.headers = headers
+        self.redaction = redaction
         self.closing = False
-        self._secrets = [secret.encode() for secret in pipe.secrets]
-        self._in = bytearray(pipe.rest)
+        self._in = bytearray(early)
+        self._has_more = bool(early)
         self._frames = _Frames(self._read, True)
+        self._broken: Optional[Exception] = None
         self._parts: List[bytes] = []
         self._parts_size = 0
         self._parts_opcode = 0
 
     @property
-    def has_early(self) -> bool:
+    def has_more(self) -> bool:
         """Whether messages may have come that waiting on the socket would not show."""
-        return bool(self._in) or self.transport.pending
+        return self._has_more or self._broken is not None or self.transport.pending
 
     def send(self, frame: Frame) -> None:
         """Send a message, or keep what the socket does not take. Raises OSError on a broken connection."""
@@ -96,22 +100,23 @@ class Connection:
             self._send(struct.pack("!H", code), _ABNF.OPCODE_CLOSE)
 
     def receive(self) -> List[Received]:
-        """All that has come. The last one is ``Closed`` where the other side has closed.
+        """What has come, some frames at a time. The last one is ``Closed`` where the other side has closed.
 
-        Raises ``ProtocolError`` for frames that break the protocol, OSError on a broken connection.
+        Raises ``ProtocolError`` for frames that break the protocol, OSError on a broken connection; both
+        only when all that came before has been handed out.
         """
-        broken: Optional[OSError] = None
+        if self._broken is not None:
+            raise self._broken
         try:
-            self._in += self.transport.receive()
+            if not self._has_more:
+                self._in += self.transport.receive()
         except OSError as error:
-            # What came before the break is still worth reading.
-            broken = error
+            self._broken = error
         received = self._decode()
-        if received and isinstance(received[-1], Closed):
-            return received
-        if broken is not None and not received:
-            raise broken
-        if self.transport.at_end:
+        if self._broken is not None and not received:
+            raise self._broken
+        ended = self.transport.at_end and not self._has_more and self._broken is None
+        if ended and not (received and isinstance(received[-1], Closed)):
             received.append(Closed(NO_CLOSE_FRAME, ""))
         return received
 
@@ -136,17 +141,22 @@ class Connection:
 
     def _decode(self) -> List[Received]:
         received: List[Received] = []
+        self._has_more = False
         try:
-            while not (received and isinstance(received[-1], Closed)):
+            for _ in range(FRAMES_AT_ONCE):
                 frame = self._frames.recv_frame()
-                if frame.opcode >= _ABNF.OPCODE_CLOSE:
-                    received += self._control(frame)
-                else:
-                    received += self._assemble(frame)
+                received += (
+                    self._control(frame) if frame.opcode >= _ABNF.OPCODE_CLOSE else self._assemble(frame)
+                )
+                if received and isinstance(received[-1], Closed):
+                    return received
+            self._has_more = True
         except BlockingIOError:
             pass
+        except ProtocolError as error:
+            self._broken = error
         except (websocket.WebSocketException, ValueError) as error:
-            raise ProtocolError(f"The server broke the WebSocket protocol: {error}.") from error
+            self._broken = ProtocolError(f"The server broke the WebSocket protocol: {error}.")
         return received
 
     def _control(self, frame: Any) -> List[Received]:
@@ -159,7 +169,7 @@ class Connection:
             return [Pong()]
         self.close_frame()
         code = struct.unpack("!H", frame.data[:2])[0] if len(frame.data) >= 2 else 1005
-        return [Closed(code, frame.data[2:].decode("utf-8", "replace"))]
+        return [Closed(code, self.redaction.text(frame.data[2:].decode("utf-8", "replace")))]
 
     def _pong(self, payload: bytes) -> None:
         # A peer that floods us with pings and does not read gets no more answers than fit.
@@ -188,12 +198,6 @@ class Connection:
         payload = parts[0] if len(parts) == 1 else b"".join(parts)
         return Message(payload, self._parts_opcode == _ABNF.OPCODE_BINARY)
 
-    def without_secrets(self, payload: bytes) -> bytes:
-        """A message without the key that the server may have repeated in it."""
-        for secret in self._secrets:
-            payload = payload.replace(secret, b"***")
-        return payload
-
 
 def open_connection(route: Route, path: str, opening: Opening) -> Connection:
     """Connect and upgrade. Raises ``ConnectError`` or a subclass, ``SessionClosed`` where cancelled."""
@@ -203,26 +207,30 @@ def open_connection(route: Route, path: str, opening: Opening) -> Connection:
     except ProtocolError as error:
         transport.close()
         raise ConnectError(error.message, retryable=True) from error
+    except OSError as error:
+        transport.close()
+        raise ConnectError(
+            f"The connection to {opening.address} broke while it was opened.", retryable=True
+        ) from error
     except BaseException:
         transport.close()
         raise
 
 
 def _upgrade(route: Route, path: str, transport: Transport, opening: Opening) -> Connection:
-    pipe = HandshakePipe(transport, opening, route.secret_headers)
+    redaction = route.redaction
+    pipe = HandshakePipe(transport, opening, {**route.headers, **route.secret_headers}, redaction)
     upgrade: Any = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
-    url = route.base_url.rstrip("/") + path
-    failed: Optional[Exception] = None
     try:
-        upgrade.connect(url, socket=pipe, header=dict(route.headers), redirect_limit=0, suppress_origin=True)
-    except (websocket.WebSocketException, OSError, ValueError) as error:
-        failed = error
-    if not pipe.answer:
+        upgrade.connect(
+            route.base_url.rstrip("/") + path, socket=pipe, redirect_limit=0, suppress_origin=True
+        )
+    except (Refused, websocket.WebSocketException, ValueError):
+        if pipe.has_answer:
+            raise pipe.refusal() from None
         raise ConnectError(
             f"{opening.address} closed the connection without an answer.",
             hint="Check base_url: is it the address of an SLNG gateway?",
             retryable=True,
-        ) from failed
-    if failed is None and upgrade.getstatus() == 101:
-        return Connection(transport, pipe, upgrade.getheaders() or {})
-    raise refusal(pipe, opening) from None
+        ) from None
+    return Connection(transport, pipe.rest, redaction)

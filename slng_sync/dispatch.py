@@ -4,24 +4,30 @@ One at a time, in order, with no lock held. A callback that takes its time delay
 nothing else: meanwhile a partial that was not delivered yet gives way to the next one; finals never do.
 """
 
+import inspect
 import threading
 import time
 from collections import deque
-from functools import partial
 from typing import Any, Callable, Deque, Optional, Union
 
 from .errors import ConfigurationError
 from .events import Transcript
+from .log import logger, stack_of
 
-__all__ = ["Dispatch", "DispatchTo", "check_dispatch"]
+__all__ = ["Dispatch", "DispatchTo", "check_dispatch", "is_coroutine"]
 
 DispatchTo = Union[None, str, Callable[[Callable[[], None]], Any]]
 """None: a thread per session. "manual": when the program polls. Else it is handed each delivery to run."""
 
 
+def is_coroutine(function: object) -> bool:
+    """Whether calling it would give a coroutine, which nothing here would await."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
+
+
 def check_dispatch(dispatch: object) -> None:
     """Refuse what deliveries cannot be handed to."""
-    if dispatch is not None and dispatch != "manual" and not callable(dispatch):
+    if dispatch is not None and dispatch != "manual" and (not callable(dispatch) or is_coroutine(dispatch)):
         raise ConfigurationError(
             'dispatch must be None (a thread of its own), "manual" (then call session.poll()), or a function '
             f"that takes a function and runs it, such as wx.CallAfter; not {dispatch!r}."
@@ -107,12 +113,12 @@ class Dispatch:
     def _hand_over(self, item: Any) -> None:
         assert callable(self._to)
         try:
-            self._to(partial(self._deliver, item))
-        except Exception:
+            # Not a ``partial``: its repr would show the words.
+            self._to(lambda: self._deliver(item))
+        except Exception as error:
             # The program's window may be gone while words still come in.
-            from .log import logger
-
-            logger.exception("dispatch raised; a %s was not delivered", type(item).__name__)
+            kind, name = type(item).__name__, type(error).__name__
+            logger.error("dispatch raised %s; a %s was not delivered\n%s", name, kind, stack_of(error))
 
     def _deliver(self, item: Any) -> None:
         outer, self._delivering_on = self._delivering_on, threading.get_ident()

@@ -73,7 +73,7 @@ class Line:
 
     def due(self, now: float) -> float:
         """When something has to be done although nothing came."""
-        return now if self.connection.has_early else min(self.exchange.due(now), self.pulse.due)
+        return now if self.connection.has_more else min(self.exchange.due(now), self.pulse.due)
 
     def pump(self, now: float) -> None:
         """Send what may be sent. Raises ``ConnectionLost``, and what the conversation gives up on."""
@@ -162,6 +162,6 @@ class Line:
             return []
         if failure_in(frame) is not None:
             # A server that repeats the key must not get it into an error, a log or a callback.
-            frame = parse(self.connection.without_secrets(message.payload)) or {}
+            frame = self.connection.redaction.frame(frame)
         heard: List[Any] = [RawFrame(frame)] if raw else []
         return heard + self.exchange.hear(frame, now)

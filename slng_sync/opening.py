@@ -3,7 +3,9 @@
 Nothing blocks. Every wait has the deadline of the whole opening and ends at once where it is cancelled.
 """
 
+import errno
 import os
+import re
 import socket
 import ssl
 import time
@@ -19,6 +21,7 @@ __all__ = ["Opening", "open_transport"]
 
 PROXY_ANSWER_LIMIT = 16384
 SEND_BUFFER = 128 << 10
+CONNECTING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN)
 
 
 class Opening(NamedTuple):
@@ -78,7 +81,10 @@ def open_transport(opening: Opening, proxy: Optional[str], context: Optional[ssl
 
 def _connect(host: str, port: int, opening: Opening) -> socket.socket:
     """Try the host's addresses one after the other, each with its share of the time that is left."""
-    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    try:
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:
+        raise OSError("the host's name is no name") from None
     failed: Optional[OSError] = None
     for index, (family, kind, protocol, _, target) in enumerate(addresses):
         opening.check()
@@ -97,7 +103,9 @@ def _connect_to(
     try:
         sock.setblocking(False)
         _tune(sock)
-        sock.connect_ex(target)
+        error = sock.connect_ex(target)
+        if error not in CONNECTING:
+            raise OSError(error, os.strerror(error))
         while True:
             opening.check()
             if time.monotonic() >= until:
@@ -135,7 +143,14 @@ def _tune(sock: socket.socket) -> None:
 def _connect_through(proxy: str, opening: Opening) -> socket.socket:
     """A tunnel through an HTTP proxy, by CONNECT [RFC 9110, 9.3.6]."""
     parts = urlsplit(proxy)
-    sock = _connect(parts.hostname or "", parts.port or 80, opening)
+    try:
+        sock = _connect(parts.hostname or "", parts.port or 80, opening)
+    except OSError as error:
+        raise ConnectError(
+            f"The proxy {parts.hostname}:{parts.port or 80} could not be reached: {_reason(error)}.",
+            hint="Check the proxy, or give Client(proxy='') to do without.",
+            retryable=True,
+        ) from error
     try:
         request = [f"CONNECT {opening.address} HTTP/1.1", f"Host: {opening.address}"]
         if parts.username is not None:
@@ -147,9 +162,9 @@ def _connect_through(proxy: str, opening: Opening) -> socket.socket:
         if status != 200:
             raise ConnectError(
                 f"The proxy {parts.hostname} did not connect to {opening.address} (status {status}).",
-                status=status or None,
+                status=status,
                 hint="Check the proxy's address and password." if status == 407 else "Check the proxy.",
-                retryable=status >= 500,
+                retryable=status is not None and status >= 500,
             )
         return sock
     except BaseException:
@@ -157,7 +172,7 @@ def _connect_through(proxy: str, opening: Opening) -> socket.socket:
         raise
 
 
-def _proxy_status(tunnel: Transport, opening: Opening) -> int:
+def _proxy_status(tunnel: Transport, opening: Opening) -> Optional[int]:
     answer = b""
     # Byte by byte: what follows the empty line belongs to the tunnel.
     while b"\r\n\r\n" not in answer and len(answer) < PROXY_ANSWER_LIMIT:
@@ -170,8 +185,8 @@ def _proxy_status(tunnel: Transport, opening: Opening) -> int:
         if not byte:
             break
         answer += byte
-    words = answer.split(b"\r\n", 1)[0].split()
-    return int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
+    match = re.match(rb"HTTP/1\.[01] (\d{3})\s", answer)
+    return int(match[1]) if match and b"\r\n\r\n" in answer else None
 
 
 def _secure(sock: socket.socket, context: ssl.SSLContext, opening: Opening) -> ssl.SSLSocket:

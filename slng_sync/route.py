@@ -10,12 +10,15 @@ from urllib.request import getproxies, proxy_bypass
 from .dialects import Dialect
 from .errors import AuthenticationError, ConfigurationError
 from .log import logger
+from .redaction import Redaction
 
 __all__ = ["Address", "Route", "make_route"]
 
 DEFAULT_BASE_URL = "wss://api.slng.ai"
 
-_RESERVED_HEADERS = re.compile(r"(?i)authorization|host|upgrade|connection|sec-websocket-.*|content-length")
+_RESERVED_HEADERS = re.compile(
+    r"(?i)authorization|host|upgrade|connection|sec-websocket-.*|content-length|transfer-encoding"
+)
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _PRINTABLE = re.compile(r"[\x20-\x7e]*")
 _LOOPBACK = re.compile(r"(?i)localhost|127\.[0-9.]+|::1")
@@ -41,7 +44,7 @@ class Address(NamedTuple):
 
 
 class Route(NamedTuple):
-    """How to reach the gateway. ``secret_headers`` are shown nowhere."""
+    """How to reach the gateway. The values of ``secret_headers`` are shown nowhere."""
 
     base_url: str
     headers: Mapping[str, str]
@@ -53,6 +56,12 @@ class Route(NamedTuple):
     def address(self) -> Address:
         """Host, port, and whether TLS is used."""
         return Address.of(self.base_url)
+
+    @property
+    def redaction(self) -> Redaction:
+        """Hides the key, and the values of the program's own headers."""
+        values = self.secret_headers.values()
+        return Redaction(word for value in values for word in {value, value.split(" ")[-1]})
 
     def __repr__(self) -> str:
         return f"<Route {self.address}>"
@@ -72,10 +81,11 @@ def make_route(
     """Check what ``Client`` was given, or what the environment says in its place."""
     url = _base_url(base_url if base_url is not None else os.environ.get("SLNG_BASE_URL") or DEFAULT_BASE_URL)
     address = Address.of(url)
+    overrides = _override_headers(dialect, world_part, region)
     return Route(
         base_url=url,
-        headers={**_override_headers(dialect, world_part, region), **_own_headers(headers)},
-        secret_headers={"Authorization": f"Bearer {_key(api_key)}"},
+        headers=overrides,
+        secret_headers={"Authorization": f"Bearer {_key(api_key)}", **_own_headers(headers, overrides)},
         proxy=_proxy_for(address, proxy),
         ssl_context=_ssl_context(ssl_context, ca_certs) if address.secure else None,
     )
@@ -105,11 +115,11 @@ def _base_url(url: object) -> str:
         parts.port  # noqa: B018  (raises for a port that is none)
     except ValueError:
         raise ConfigurationError(f"{expected}, with a host and a port that exist.") from None
-    if parts.scheme not in ("ws", "wss") or not parts.hostname:
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
         raise ConfigurationError(
             f"{expected}, beginning with wss:// (or ws:// for a gateway on this machine)."
         )
-    if parts.username is not None or parts.query or parts.fragment:
+    if parts.username is not None or "?" in url or "#" in url:
         raise ConfigurationError(
             f"{expected}, without a user, a query or a fragment: the key goes into api_key."
         )
@@ -137,8 +147,8 @@ def _override_headers(dialect: Dialect, world_part: Optional[str], region: Optio
     return headers
 
 
-def _own_headers(headers: Optional[Mapping[str, str]]) -> Dict[str, str]:
-    """Headers of the user's; a value is never shown, it may be a secret."""
+def _own_headers(headers: Optional[Mapping[str, str]], overrides: Mapping[str, str]) -> Dict[str, str]:
+    """Headers of the user's, but for those that an argument gives too. A value may be a secret."""
     if headers is None:
         return {}
     if not isinstance(headers, Mapping):
@@ -152,7 +162,8 @@ def _own_headers(headers: Optional[Mapping[str, str]]) -> Dict[str, str]:
             raise ConfigurationError(
                 f"The value of the header {name!r} must be printable ASCII, without line breaks."
             )
-    return dict(headers)
+    given = {name.lower() for name in overrides}
+    return {name: value for name, value in headers.items() if name.lower() not in given}
 
 
 def _ssl_context(ssl_context: Any, ca_certs: Optional[str]) -> Any:
@@ -183,25 +194,31 @@ def _default_ssl_context(ca_certs: Optional[str]) -> ssl.SSLContext:
 def _proxy_for(address: Address, proxy: Optional[str]) -> Optional[str]:
     """The proxy to use: the given one, none where it is empty, else what the environment names."""
     if proxy is None:
-        if proxy_bypass(address.host):
+        if proxy_bypass(f"{address.host}:{address.port}"):
             return None
         proxies = getproxies()
         proxy = proxies.get("https" if address.secure else "http") or proxies.get("all") or ""
+    elif not isinstance(proxy, str):
+        raise ConfigurationError(f"proxy must be an address as a string, not {type(proxy).__name__}.")
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
-    if proxy:
-        parts = _split_proxy(proxy)
-        if parts is None or parts.scheme != "http" or not parts.hostname:
-            # Not shown: it may hold a password.
-            raise ConfigurationError(
-                "proxy must be an address such as http://host:3128; other kinds are not known."
-            )
+    if proxy and not _is_http_proxy(proxy):
+        # Not shown: it may hold a password.
+        raise ConfigurationError(
+            "proxy must be an address such as http://host:3128; other kinds are not known."
+        )
     return proxy or None
 
 
-def _split_proxy(proxy: str) -> Any:
+def _is_http_proxy(proxy: str) -> bool:
     try:
         parts = urlsplit(proxy)
-        return parts if parts.port is None or parts.port else None
+        port = parts.port
     except ValueError:
-        return None
+        return False
+    return (
+        bool(re.fullmatch(r"[\x21-\x7e]+", proxy))
+        and parts.scheme == "http"
+        and bool(parts.hostname)
+        and port != 0
+    )

@@ -231,7 +231,8 @@ class SendQueue:
     @property
     def unsettled_seconds(self) -> float:
         """Audio that was captured and is still here because nothing answered for it."""
-        return self.audio_format.seconds(self._unsent_frames + self._replay_frames)
+        settled = max(0, self.settled - self._replay[0][0]) if self._replay else 0
+        return self.audio_format.seconds(self._unsent_frames + self._replay_frames - settled)
 
     def _take_mark(self, mark: Optional[Mark]) -> Optional[Mark]:
         if mark is not None:

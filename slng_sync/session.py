@@ -17,6 +17,8 @@ __all__ = ["Session", "State", "Stats"]
 
 CLOSE_TIMEOUT = 10.0
 ABORT_LIMIT = 1.0
+LONGEST_TIMEOUT = 1e6
+"""Eleven days: what is longer is for ever to a program, and too long for the system's clock."""
 
 
 class Session:
@@ -32,8 +34,8 @@ class Session:
     def open(self) -> "Session":
         """Connect, and start the source. Returns when audio is taken; raises what stands against it."""
         stream = self._stream
-        keep_track(self)
         stream.start()
+        keep_track(self)
         try:
             stream.wait_for(lambda: stream.state >= State.STREAMING, None)
             if stream.never_opened:
@@ -50,6 +52,7 @@ class Session:
         Returns True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
         Called again, or by several threads, it waits for the same end. Inside a callback it does not wait.
         """
+        _check_seconds(timeout)
         complete = self._close(timeout)
         if self.state is State.CLOSED:
             self._stream.outcome.log_untold()
@@ -73,6 +76,7 @@ class Session:
         """
         _check_seconds(timeout)
         stream = self._stream
+        timeout = None if timeout is None else min(timeout, LONGEST_TIMEOUT)
         until = NEVER if timeout is None else time.monotonic() + timeout
         over = stream.wait_for(lambda: stream.state is State.CLOSED, timeout)
         # In slices, so that Ctrl-C gets through while a callback takes its time.
@@ -191,6 +195,7 @@ class Session:
 
     def _close(self, timeout: float) -> bool:
         stream = self._stream
+        timeout = min(timeout, LONGEST_TIMEOUT)
         until = time.monotonic() + timeout
         self.begin_close(timeout)
         if not stream.may_wait:

@@ -89,7 +89,9 @@ class Stream:
     # From beginning to end, for the session.
 
     def start(self) -> None:
-        """Start to connect."""
+        """Start to connect, unless the source can't be had."""
+        if self.capture is not None:
+            self.capture.check()
         self._enter(State.CONNECTING)
         self.dispatch.start()
         self._thread.start()

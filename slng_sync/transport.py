@@ -11,8 +11,8 @@ from typing import Any, List, Optional
 __all__ = ["BLOCKED", "Transport", "WakeUp", "wait"]
 
 READ_SIZE = 65536
-READ_LIMIT = 1 << 20
-"""Bytes taken in before somebody else gets the lock."""
+READ_LIMIT = 128 << 10
+"""Bytes to take in before somebody else gets the lock."""
 
 BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -114,7 +114,7 @@ class Transport:
             del self._out[:sent]
 
     def receive(self) -> bytes:
-        """What has come, at most 1 MiB of it; ``at_end`` once the other side has closed."""
+        """What has come, a part of it where it is much; ``at_end`` once the other side has closed."""
         parts: List[bytes] = []
         size = 0
         while size < READ_LIMIT:

@@ -17,7 +17,7 @@ if [ "${1:-}" = --tox ]; then
 fi
 
 need_packages portaudio19-dev gcc libc6-dev \
-    pulseaudio pulseaudio-utils libasound2-plugins flite pocketsphinx-testdata
+    pulseaudio pulseaudio-utils libasound2-plugins flite pocketsphinx-testdata xvfb python3-tk
 for program in gcc pulseaudio pactl paplay flite; do
     command -v "$program" >/dev/null 2>&1 || fail "The tests need the program $program."
 done

@@ -15,7 +15,7 @@ from typing import Callable, Iterator, List, Optional, TypeVar, Union
 from ..errors import AudioError, DeviceLost
 from . import portaudio
 from .convert import Converter
-from .device import Device, check_choice
+from .device import Device, check_choice, choose
 from .format import AudioFormat
 
 __all__ = ["Device", "Microphone"]
@@ -82,6 +82,10 @@ class Microphone:
         """End the iteration under way, after what was captured so far. Callable from any thread."""
         if self._capture is not None:
             self._capture.stopped.set()
+
+    def check(self) -> None:
+        """Look whether the device is there, without opening it. Raises DeviceNotFound, AudioError."""
+        choose(self.devices(), self.device)
 
     @staticmethod
     def devices() -> List[Device]:

@@ -24,6 +24,7 @@ class AudioSource(Protocol):
     A source may have more, which a session uses where it is there:
 
     - ``live``: True where the source cannot wait, so that a session drops the oldest audio when it must.
+    - ``check()``: raise where the source can't be had; called before anything is connected.
     - ``stop()``: end the iteration under way soon; callable from any thread.
     - ``duration``: how many seconds there are, or None.
     - ``adapt(sample_rate, channels)``: deliver this format, unless it was made with one of its own.

@@ -159,7 +159,7 @@ class Dialect:
 
 def as_dialect(model: object) -> Dialect:
     """The dialect for what a user gave as ``model``: a dialect, or a model's id, in full or shortened."""
-    if isinstance(model, Dialect):
+    if isinstance(model, Dialect) and model.model:
         return model
     if isinstance(model, str):
         for known, dialect in Dialect.models.items():
@@ -180,8 +180,14 @@ def text_frame(message: Mapping[str, Any]) -> Frame:
 
 
 def _as_json(value: object) -> str:
-    # Any mapping will do where one is wanted, though JSON knows only dicts.
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=dict)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=_as_dict)
+
+
+def _as_dict(value: object) -> Dict[str, Any]:
+    """Any mapping will do where one is wanted, though JSON knows only dicts."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"JSON has no {type(value).__name__}")
 
 
 def require(condition: bool, option: str, expected: str, value: object) -> None:

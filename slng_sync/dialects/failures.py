@@ -76,7 +76,9 @@ def _native(frame: Mapping[str, Any]) -> SlngError:
 
 def _gateway(frame: Mapping[str, Any]) -> SlngError:
     nested = frame.get("data")
-    body: Mapping[str, Any] = nested if isinstance(nested, Mapping) and "code" not in frame else frame
+    body = frame
+    if isinstance(nested, Mapping) and "code" in nested and "code" not in frame:
+        body = nested
     code = body.get("code", "")
     code = code if isinstance(code, str) else _code(code)
     name = str(code).lower()
@@ -100,14 +102,19 @@ def _error(
         kind = KeyRefusedInStream
     elif status in (402, 429):
         kind = QuotaRefusedInStream
-    words = " ".join(text(said).split())[:300].rstrip(".") or "no message"
     error = kind(
-        f"The server ended the stream with an error ({named or 'no code'}): {words}.",
+        f"The server ended the stream with an error ({_shown(named) or 'no code'}): "
+        f"{_shown(text(said)) or 'no message'}.",
         hint=_HINTS.get(status, ""),
         retryable=status not in _FINAL,
     )
     error.code, error.status, error.raw = code, status, dict(frame)
     return error
+
+
+def _shown(said: str) -> str:
+    """A text of the server's, in one line and not too long."""
+    return " ".join(said.split())[:300].rstrip(".")
 
 
 def _code(value: object) -> Union[str, int]:

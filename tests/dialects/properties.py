@@ -1,4 +1,4 @@
-"""How much the properties of this folder are tried: ``HYPOTHESIS_PROFILE=thorough`` takes its time.
+"""How much the properties of this folder are tried. ``HYPOTHESIS_PROFILE=thorough`` wants ``--timeout=0``.
 
 The examples of ``ci`` are always the same.
 """
@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 settings.register_profile("ci", derandomize=True, deadline=None, max_examples=60)
-settings.register_profile("thorough", deadline=None, max_examples=3000)
+settings.register_profile("thorough", deadline=None, max_examples=1000)
 checked = settings(settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci")))
 
 Frame = Dict[str, Any]

@@ -148,6 +148,15 @@ def test_what_is_no_error_is_none(frame: Dict[str, Any]) -> None:
     assert failure_in(frame) is None
 
 
-def test_a_long_answer_is_shortened() -> None:
-    """A page of HTML in a message does not fill the user's screen."""
-    assert len(str(failure({"error_code": 500, "error_message": "x " * 5000}))) < 500
+@pytest.mark.parametrize(
+    "frame",
+    [
+        {"error_code": 500, "error_message": "x " * 5000},
+        {"error_code": 503, "error_type": "x" * 5000, "error_message": "Restart"},
+        {"type": "error", "code": "x" * 5000, "message": "Upstream"},
+    ],
+    ids=["message", "type", "code"],
+)
+def test_a_long_answer_is_shortened(frame: Dict[str, Any]) -> None:
+    """A page of HTML in place of a word does not fill the user's screen."""
+    assert len(str(failure(frame))) < 500

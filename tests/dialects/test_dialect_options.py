@@ -85,7 +85,10 @@ NOT_EXTRA = [
     {"x": float("nan")},
     {"x": float("inf")},
     {"x": b"bytes"},
+    {"x": b""},
     {"x": {1, 2}},
+    {"x": {("a", 1)}},
+    {"x": [set()]},
     {"x": SURROGATE},
     {"api_key": "k"},
 ]

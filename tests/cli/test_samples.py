@@ -1,0 +1,98 @@
+"""The sample programs do what they say, as programs of their own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator
+
+from command import LIMIT, ROOT, environment, python, started
+from virtual_microphone import VirtualMicrophone
+
+from slng_sync.gateway import LocalGateway
+
+SAMPLES = ROOT / "samples"
+
+
+def sample(name: str, *arguments: object) -> Any:
+    return python(str(SAMPLES / name), *map(str, arguments))
+
+
+def output(name: str, env: Dict[str, str], *arguments: object) -> str:
+    done = subprocess.run(sample(name, *arguments), env=env, capture_output=True, timeout=LIMIT)
+    assert (done.returncode, done.stderr) == (0, b"")
+    return done.stdout.decode()
+
+
+def test_transcribe_file(env: Dict[str, str], short_recording: Path) -> None:
+    lines = output("transcribe_file.py", env, short_recording).splitlines()
+    assert lines[0] == "Hello there."
+    assert [line.split()[-1] for line in lines[1:]] == ["Hello", "there."]
+    assert "Hello there." in short_recording.with_suffix(".srt").read_text()
+
+
+def test_numpy_array(env: Dict[str, str], short_recording: Path) -> None:
+    lines = output("numpy_array.py", env, short_recording).splitlines()
+    assert lines == ["Transcribed: Hello there.", "Sent in pieces: Hello there."]
+
+
+def test_microphone(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
+    with started(sample("microphone.py"), {**environment(), **env, "PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout.readline() == b"Speak. Enter stops.\n"
+        while not process.stdout.readline().endswith(b"Hello there.\n"):
+            assert process.poll() is None
+        _, err = process.communicate(b"\n", timeout=15)
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_push_to_talk(microphone: VirtualMicrophone, env: Dict[str, str], gateway: LocalGateway) -> None:
+    """One turn, long enough for the first words; the second turn is empty."""
+    with started(sample("push_to_talk.py"), {**environment(), **env, "PYTHONUNBUFFERED": "1"}) as process:
+        process.stdin.write(b"\n")
+        process.stdin.flush()
+        seen = b""
+        while b"> Hello there.\n" not in seen:
+            piece = os.read(process.stdout.fileno(), 4096)
+            assert piece, seen
+            seen += piece
+        _, err = process.communicate(b"\nq\n", timeout=15)
+    assert (process.returncode, err) == (0, b"")
+    assert gateway.breaches == []
+
+
+@contextmanager
+def display() -> Iterator[str]:
+    """A screen that nobody sees."""
+    assert shutil.which("Xvfb"), "Xvfb not found; the window's test needs: apt-get install xvfb"
+    told, tell = os.pipe()
+    try:
+        options = ["-displayfd", str(tell), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
+        with started(["Xvfb", *options], pass_fds=[tell], stderr=subprocess.DEVNULL):
+            os.close(tell)
+            number = os.read(told, 16).decode().strip()
+            assert number, "Xvfb did not start."
+            yield f":{number}"
+    finally:
+        os.close(told)
+
+
+def test_tk_window(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
+    """Start, words, Stop, the last words; Start once more, and the window is closed in the middle of it."""
+    # Not skipped without Tk: then it fails, and says what is missing.
+    asked = subprocess.run([sys.executable, "-c", "import tkinter"], stderr=subprocess.PIPE)
+    assert asked.returncode == 0, f"{sys.executable} has no tkinter: install python3-tk, or another Python."
+    user = python(str(Path(__file__).with_name("tk_user.py")), str(SAMPLES / "tk_window.py"))
+    with display() as name:
+        settings = {**environment(), **env, "DISPLAY": name}
+        done = subprocess.run(user, env=settings, capture_output=True, timeout=LIMIT)
+    assert (done.returncode, done.stderr.decode()) == (0, "")
+    assert done.stdout.decode().splitlines() == [
+        "Start: the button says Stop",
+        "words: Hello there.",
+        "Stop: the button says Start",
+        "Start: the button says Stop",
+        "a partial in gray",
+        "closed, and no session is left",
+    ]
