@@ -19,7 +19,16 @@ PROC = Path("/proc/self")
 # Opened once by Python or a library when it is first needed, and kept for good.
 KEPT_FOR_GOOD = ("/dev/urandom", "/dev/random", "/dev/null")
 
+# Left out of the core of the suite, which every Python runs: the whole of it runs on one.
+SLOW_FOLDERS = {"cli", "connection", "gateway"}
+
 failed = pytest.StashKey[bool]()
+
+
+def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
+    for item in items:
+        if item.path.parent.name in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.hookimpl(wrapper=True)
