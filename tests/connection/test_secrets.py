@@ -54,16 +54,17 @@ class Observer:
         handler.emit = lambda record: self.seen.append(handler.format(record))  # type: ignore[method-assign]
 
     def __enter__(self) -> "Observer":
-        root = logging.getLogger()
-        self._level = root.level
-        root.addHandler(self._handler)
-        root.setLevel(logging.DEBUG)
+        # Both: a program may have cut the library's logger off from the root.
+        self._loggers = {each: each.level for each in map(logging.getLogger, (None, "slng_sync"))}
+        for logger in self._loggers:
+            logger.addHandler(self._handler)
+            logger.setLevel(logging.DEBUG)
         return self
 
     def __exit__(self, *_: object) -> None:
-        root = logging.getLogger()
-        root.removeHandler(self._handler)
-        root.setLevel(self._level)
+        for logger, level in self._loggers.items():
+            logger.removeHandler(self._handler)
+            logger.setLevel(level)
         self.seen += self._capture.readouterr()
 
     def look_at(self, *things: Any) -> None:
