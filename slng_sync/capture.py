@@ -70,7 +70,7 @@ class Capture:
 
     def join(self, timeout: float) -> None:
         """Wait for the thread, unless it is the calling one or was never started."""
-        if self._thread.ident not in (None, threading.get_ident()):
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
 
     def _run(self) -> None:

@@ -13,7 +13,7 @@ from .dispatch import DispatchTo, check_dispatch
 from .errors import ConfigurationError
 from .events import Closed, Event, Transcript
 from .exchange import Timing
-from .recording import AudioRecord, MessageTrace
+from .recording import Path
 from .route import make_route
 from .session import Session
 from .state import Settings
@@ -97,6 +97,8 @@ class Client:
                 ready=_seconds("ready_timeout", ready_timeout, 0.1, 300),
                 keepalive=_seconds("keepalive_interval", keepalive_interval, 0.5, 15),
             ),
+            reconnect=reconnect,
+            max_attempts=max_attempts,
             connect_timeout=_seconds("connect_timeout", connect_timeout, 0.1, 300),
             buffer_seconds=_seconds("buffer_seconds", buffer_seconds, 1, 36000),
             chunk_seconds=_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),
@@ -134,8 +136,8 @@ class Client:
         *,
         sample_rate: Optional[int] = None,
         channels: Optional[int] = None,
-        record: Union[str, "os.PathLike[str]", None] = None,
-        trace: Union[str, "os.PathLike[str]", None] = None,
+        record: Optional[Path] = None,
+        trace: Optional[Path] = None,
     ) -> Session:
         """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
 
@@ -212,8 +214,8 @@ class Client:
         channels: Optional[int],
         *,
         speed: float = 1.0,
-        record: Union[str, "os.PathLike[str]", None] = None,
-        trace: Union[str, "os.PathLike[str]", None] = None,
+        record: Optional[Path] = None,
+        trace: Optional[Path] = None,
         raises: bool = False,
         tap: Callable[[Any], None] = lambda item: None,
     ) -> Session:
@@ -231,8 +233,8 @@ class Client:
             audio_format,
             self._callbacks,
             source=reader,
-            record=AudioRecord(record, audio_format) if record is not None else None,
-            trace=MessageTrace(trace) if trace is not None else None,
+            record=record,
+            trace=trace,
             raises=raises,
             tap=tap,
             accepted=self._remember,

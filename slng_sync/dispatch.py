@@ -43,7 +43,7 @@ class Dispatch:
         self._items: Deque[Any] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._delivering_on: Optional[int] = None
+        self._delivering_on: Optional[threading.Thread] = None
         self._thread: Optional[threading.Thread] = None
         if to != "manual":
             # Daemon: a callback that never returns must not keep the process from ending.
@@ -95,8 +95,8 @@ class Dispatch:
     @property
     def in_callback(self) -> bool:
         """Whether the calling thread is inside a callback right now."""
-        current = threading.get_ident()
-        return self._delivering_on == current or (self._thread is not None and self._thread.ident == current)
+        # Threads are compared as such: the system gives an ended thread's number to a new one.
+        return self._delivering_on is threading.current_thread() or threading.current_thread() is self._thread
 
     def _run(self) -> None:
         while True:
@@ -121,7 +121,7 @@ class Dispatch:
             logger.error("dispatch raised %s; a %s was not delivered\n%s", name, kind, stack_of(error))
 
     def _deliver(self, item: Any) -> None:
-        outer, self._delivering_on = self._delivering_on, threading.get_ident()
+        outer, self._delivering_on = self._delivering_on, threading.current_thread()
         try:
             self._deliver_one(item)
         finally:

@@ -13,7 +13,7 @@ from typing import Any, Deque, List, Mapping, Optional
 from .dialects.base import Dialect, Failure, Finished, Frame, Heard, Settled, text
 from .errors import ConnectError, ServerError, SlngError
 from .events import Flushed, Ready, Transcript
-from .send_queue import END, Mark, SendQueue
+from .send_queue import END, FINALIZE, Mark, SendQueue
 
 __all__ = ["Exchange", "MessageBudget", "Timing", "parse"]
 
@@ -116,6 +116,9 @@ class Exchange:
             return self._next_end_form(now)
         if self._end_mark is not None:
             return self._end(now)
+        if self.queue.is_crowded and not self._asked_at:
+            # Nothing has been settled for long. A finalize settles, so that a replay need not lose anything.
+            self.queue.request(FINALIZE)
         silent = now >= self._spoke_at + self._timing.keepalive
         taken = self.queue.take(flush=silent)
         if isinstance(taken, Mark):

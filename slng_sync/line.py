@@ -19,6 +19,7 @@ class Pulse:
     """Whether the other side still lives: a ping at intervals, and a limit for any answer to it."""
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
+        self.begun = now
         self._interval = interval
         self._timeout = timeout
         self._pinged_at = now
@@ -64,12 +65,17 @@ class Line:
         self.pulse = pulse
         self.closed: Optional[Closed] = None
         self.ignored = 0
+        self._begun = pulse.begun
         self._trace = trace
 
     @property
     def backlog(self) -> bool:
         """Whether the socket has to be waited for before more can be sent."""
         return self.connection.transport.backlog > 0
+
+    def has_held(self, now: float, seconds: float) -> bool:
+        """Whether it was up for so long."""
+        return now >= self._begun + seconds
 
     def due(self, now: float) -> float:
         """When something has to be done although nothing came."""

@@ -11,7 +11,7 @@ from .audio.format import SAMPLE_BYTES, AudioFormat
 from .dialects.base import Frame
 from .errors import ConfigurationError
 
-__all__ = ["AudioRecord", "MessageTrace"]
+__all__ = ["AudioRecord", "MessageTrace", "Path"]
 
 Path = Union[str, "os.PathLike[str]"]
 

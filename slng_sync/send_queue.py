@@ -229,6 +229,16 @@ class SendQueue:
         return self.audio_format.seconds(self._asked[0].position if self._asked else self.sent)
 
     @property
+    def is_crowded(self) -> bool:
+        """Whether so much was sent and not settled that there may soon be no room to keep it."""
+        return self._replay_frames > self.capacity // 2
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the server has answered for everything."""
+        return not self._unsent and (not self._replay or self.settled >= self.sent)
+
+    @property
     def unsettled_seconds(self) -> float:
         """Audio that was captured and is still here because nothing answered for it."""
         settled = max(0, self.settled - self._replay[0][0]) if self._replay else 0

@@ -10,8 +10,9 @@ from .audio.format import AudioFormat
 from .errors import ConfigurationError, SessionClosed, WaitTimeout
 from .lifetime import keep_track
 from .state import State, Stats
-from .stream import NEVER, Stream
+from .stream import Stream
 from .transcript import TranscriptLog
+from .waiting import NEVER
 
 __all__ = ["Session", "State", "Stats"]
 
@@ -169,12 +170,12 @@ class Session:
     @property
     def id(self) -> Optional[str]:
         """The server's id of the session, where it gave one."""
-        return self._stream.id
+        return self._stream.delivery.session_id
 
     @property
     def transcript(self) -> TranscriptLog:
         """All finals so far and the open partial; grows while the session lives."""
-        return self._stream.log
+        return self._stream.delivery.log
 
     @property
     def stats(self) -> Stats:

@@ -30,6 +30,8 @@ class Settings:
     dispatch: DispatchTo = None
     timing: Timing = Timing()
     connect_timeout: float = 10.0
+    reconnect: bool = True
+    max_attempts: int = 8
     buffer_seconds: float = 120.0
     chunk_seconds: float = 0.05
     ping_interval: float = 5.0

@@ -6,36 +6,39 @@ it while waiting or while user code runs. Whoever puts audio in sends it at once
 it, so that in the common case no other thread is woken.
 """
 
-import os
 import threading
 import time
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Iterable, List, Optional
 
 from .audio.format import AudioFormat
 from .audio.source import AudioSource
 from .callbacks import Callbacks
 from .capture import Capture
 from .connection import open_connection
+from .delivery import Delivery
 from .dialects.base import Dialect
 from .dispatch import Dispatch
-from .errors import ConnectionLost, ServerError, SessionClosed, SlngError, WaitTimeout
-from .events import AudioLost, Closed, Ready, Transcript
+from .errors import ConnectionLost, ServerError, SessionClosed, SlngError
+from .events import Closed, Reconnected, Reconnecting, Transcript
 from .exchange import Exchange
+from .intake import Intake
 from .line import Line, Pulse
 from .log import logger
 from .opening import Opening
 from .outcome import Outcome
-from .recording import AudioRecord, MessageTrace
+from .recording import AudioRecord, MessageTrace, Path
+from .retry import Outage, RetrySchedule
 from .send_queue import END, FINALIZE, Mark, SendQueue
 from .state import Settings, State, Stats
-from .transcript import TranscriptLog
 from .transport import WakeUp, wait
+from .waiting import NEVER, wait_for
 
 __all__ = ["Stream"]
 
 GOODBYE = 1.0
 """How long the other side may take to close as well."""
-NEVER = float("inf")
+STEADY = 60.0
+"""A connection that has held this long has worked, even if nobody spoke."""
 
 
 class Stream:
@@ -49,8 +52,8 @@ class Stream:
         callbacks: Callbacks,
         *,
         source: Optional[AudioSource] = None,
-        record: Optional[AudioRecord] = None,
-        trace: Optional[MessageTrace] = None,
+        record: Optional[Path] = None,
+        trace: Optional[Path] = None,
         raises: bool = False,
         tap: Callable[[Any], None] = lambda item: None,
         accepted: Callable[[Dialect], None] = lambda dialect: None,
@@ -59,30 +62,39 @@ class Stream:
         self.dialect = dialect
         self.audio_format = audio_format
         self.state = State.NEW
-        self.id: Optional[str] = None
-        self.log = TranscriptLog()
         self.outcome = Outcome()
         self.dispatch = Dispatch(settings.dispatch, callbacks.deliver)
+        self.delivery = Delivery(self.dispatch, tap)
         self.capture = Capture(source, audio_format, self._put_captured, self._wake_up) if source else None
         self.complete = False
         self.never_opened = False
         self._callbacks = callbacks
-        self._record = record
-        self._trace = trace
+        self._record_path = record
+        self._trace_path = trace
+        self._trace: Optional[MessageTrace] = None
         self._raises = raises
-        self._tap = tap
         self._accepted = accepted
         self._changed = threading.Condition()
         self._queue = SendQueue(
             audio_format, capacity_seconds=settings.buffer_seconds, chunk_seconds=settings.chunk_seconds
         )
-        self._wake = WakeUp()
+        self._intake = Intake(
+            self._queue,
+            self._changed,
+            pump=self._pump,
+            is_over=lambda: self._is_over,
+            tell=self.delivery.tell,
+        )
+        self._wake: Optional[WakeUp] = None
         self._line: Optional[Line] = None
         self._fault: Optional[SlngError] = None
+        self._schedule = RetrySchedule(settings.max_attempts if settings.reconnect else 0)
+        self._refusal: Optional[SlngError] = None
+        self._outage: Optional[Outage] = None
+        self._unfinished: List[Transcript] = []
         self._close_by = NEVER
         self._aborted = False
-        self._paused = False
-        self._lost = self._partials = self._finals = self._connections = self._ignored = 0
+        self._connections = self._ignored = 0
         # Daemon: at the end of the process ``lifetime`` gives it its time.
         self._thread = threading.Thread(target=self._run, name="slng-io", daemon=True)
 
@@ -92,6 +104,8 @@ class Stream:
         """Start to connect, unless the source can't be had."""
         if self.capture is not None:
             self.capture.check()
+        self._open_files()
+        self._wake = WakeUp()
         self._enter(State.CONNECTING)
         self.dispatch.start()
         self._thread.start()
@@ -147,18 +161,9 @@ class Stream:
                 )
             )
 
-    def wait_for(self, condition: Callable[[], bool], timeout: Optional[float]) -> bool:
+    def wait_for(self, condition: Callable[[], object], timeout: Optional[float]) -> bool:
         """Wait until something holds; False where time was up. The condition is asked with the lock held."""
-        until = NEVER if timeout is None else time.monotonic() + timeout
-        # On Windows in slices, or Ctrl-C would not get through.
-        longest = 0.5 if os.name == "nt" else NEVER
-        with self._changed:
-            while True:
-                left = min(until - time.monotonic(), longest)
-                if self._changed.wait_for(condition, None if left == NEVER else left):
-                    return True
-                if time.monotonic() >= until:
-                    return False
+        return wait_for(self._changed, condition, timeout)
 
     @property
     def may_wait(self) -> bool:
@@ -171,7 +176,7 @@ class Stream:
         """Put audio in, waiting for room. Raises what has ended the stream, and ``WaitTimeout``."""
         with self._changed:
             self._check_open()
-            if not self._put(pcm, timeout):
+            if not self._intake.put(pcm, timeout):
                 raise self.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
 
     def finalize(self) -> Mark:
@@ -186,7 +191,7 @@ class Stream:
     def pause(self, paused: bool) -> None:
         """Withhold audio, or let it flow again."""
         with self._changed:
-            self._paused = paused
+            self._intake.paused = paused
             self._changed.notify_all()
 
     def stats(self) -> Stats:
@@ -198,9 +203,9 @@ class Stream:
                 sent=seconds(self._queue.sent),
                 settled=seconds(self._queue.settled),
                 buffered=seconds(self._queue.unsent),
-                lost=seconds(self._lost),
-                partials=self._partials,
-                finals=self._finals,
+                lost=seconds(self._intake.lost),
+                partials=self.delivery.partials,
+                finals=self.delivery.finals,
                 connections=self._connections,
                 ignored_frames=self._ignored + (self._line.ignored if self._line else 0),
             )
@@ -211,62 +216,24 @@ class Stream:
                 "The session is over.", hint="Client.listen() begins a new one."
             ) from self.outcome.error
 
-    # Audio, on the thread that brings it.
-
     def _put_captured(self, pcm: bytes) -> bool:
-        """Take a piece from the source. False where no more is wanted."""
+        """Take a piece from the source, on its thread. False where no more is wanted."""
         with self._changed:
+            if self._is_over:
+                return False
             if self.capture is not None and self.capture.live:
-                self._put_live(pcm)
+                self._intake.put_live(pcm)
             else:
-                self._changed.wait_for(lambda: not self._paused or self._is_leaving)
-                self._put(pcm, None)
+                self._changed.wait_for(lambda: not self._intake.paused or self._is_leaving)
+                self._intake.put(pcm, None)
             return not self._is_over
-
-    def _put_live(self, pcm: bytes) -> None:
-        """A microphone cannot wait: paused audio is passed over, and a full buffer loses its oldest."""
-        frames = len(pcm) // self.audio_format.frame_bytes
-        if self._paused:
-            self._queue.skip(frames)
-            return
-        dropped = self._queue.drop_oldest(frames - self._queue.room)
-        if dropped:
-            self._lost += dropped
-            self.dispatch.put(
-                AudioLost(self.audio_format.seconds(dropped), "the connection was slower than speech")
-            )
-        self._append(pcm)
-
-    def _put(self, pcm: bytes, timeout: Optional[float]) -> bool:
-        """Put audio in as there is room; called with the lock held. False where the session ended."""
-        width = self.audio_format.frame_bytes
-        until = None if timeout is None else time.monotonic() + timeout
-        while pcm and not self._is_over:
-            fits = self._queue.room * width
-            if not fits:
-                self._wait_for_room(until)
-                continue
-            self._append(pcm if len(pcm) <= fits else pcm[:fits])
-            pcm = pcm[fits:]
-        return not pcm
-
-    def _append(self, pcm: bytes) -> None:
-        if self._record is not None:
-            self._record.write(pcm)
-        self._queue.put(pcm)
-        self._pump()
-
-    def _wait_for_room(self, until: Optional[float]) -> None:
-        timeout = None if until is None else until - time.monotonic()
-        if not self.wait_for(lambda: self._queue.room > 0 or self._is_over, timeout):
-            raise WaitTimeout(
-                "The send buffer was full for too long.", hint="The connection is slower than the audio."
-            )
 
     def _pump(self) -> None:
         """Send what may be sent; called with the lock held, by whoever has put something in."""
         line = self._line
         if line is None or self._fault is not None:
+            # A line that is only put up again when there is something to say.
+            self._wake_up()
             return
         now = time.monotonic()
         room = self._queue.room
@@ -286,7 +253,7 @@ class Stream:
         error: Optional[SlngError] = None
         try:
             self._connect()
-            self._converse()
+            self._serve()
         except SlngError as failure:
             error = failure
         except Exception as failure:
@@ -300,9 +267,10 @@ class Stream:
 
     def _connect(self) -> None:
         settings = self.settings
-        until = time.monotonic() + settings.connect_timeout
+        timeout = min(settings.connect_timeout, self._close_by - time.monotonic())
+        assert self._wake is not None
         opening = Opening(
-            settings.route.address, settings.connect_timeout, until, self._wake, lambda: self._aborted
+            settings.route.address, timeout, time.monotonic() + timeout, self._wake, lambda: self._aborted
         )
         connection = open_connection(settings.route, self.dialect.path, opening)
         with self._changed:
@@ -311,40 +279,19 @@ class Stream:
             pulse = Pulse(settings.ping_interval, settings.ping_timeout, now)
             self._line = Line(connection, exchange, pulse, self._trace)
             self._connections += 1
-            self._enter(State.WAITING_READY)
+            if self.state < State.STREAMING:
+                self._enter(State.WAITING_READY)
 
-    def _converse(self) -> None:
-        """Stay on the line until everything was said; once more in other words where that may help."""
-        assert self._line is not None
-        try:
-            self._stay(self._line)
-        except (ServerError, ConnectionLost) as refused:
-            alternative = self._alternative(self._line, refused)
-            if alternative is None:
-                raise
-            self._begin_again(alternative, refused)
-
-    def _alternative(self, line: Line, refused: SlngError) -> Optional[Dialect]:
-        """Another way to put the start, where it was the start that the server refused."""
-        if line.exchange.accepted or self._aborted:
-            return None
-        by_policy = isinstance(refused, ConnectionLost) and refused.code == 1008
-        as_wrong = isinstance(refused, ServerError) and refused.status == 400
-        return self.dialect.alternative() if by_policy or as_wrong else None
-
-    def _begin_again(self, dialect: Dialect, refused: SlngError) -> None:
-        logger.info("the server refused the start of the stream; trying its other form")
-        self._hang_up()
-        with self._changed:
-            self.dialect = dialect
-            self._queue.rewind()
-        try:
-            self._connect()
-            assert self._line is not None
-            self._stay(self._line)
-        except SlngError as error:
-            # The first refusal says more, unless the second attempt got further.
-            raise (error if self._line is not None and self._line.exchange.accepted else refused) from None
+    def _serve(self) -> None:
+        """Stay on one line after the other until everything was said."""
+        while self._line is not None:
+            try:
+                self._stay(self._line)
+                return
+            except SlngError as cause:
+                if self._takes_nothing_along(cause):
+                    return
+                self._restore(self._line, cause)
 
     def _stay(self, line: Line) -> None:
         """Wait, read and send until the conversation is over. Raises what ended it too early."""
@@ -355,8 +302,101 @@ class Stream:
         error = line.failure()
         if error is not None:
             raise error
-        if self.state is State.STREAMING and (self._is_capturing or self._queue.unsettled_seconds):
+        if self.state < State.DRAINING:
             raise line.lost("the server ended the stream", 1000)
+
+    # When a line breaks.
+
+    def _restore(self, line: Line, cause: SlngError) -> None:
+        """Put a new line in the place of a broken one. Raises what stands against it."""
+        if self._refusal is not None and not line.exchange.accepted:
+            # The other form of the start did no better; what the first one met says more.
+            raise self._refusal
+        other_form = None if line.exchange.accepted else self._other_form(cause)
+        if self._aborted or not (other_form or self._may_reconnect):
+            raise cause
+        self._leave(line)
+        if other_form is None:
+            self._reconnect(Outage(time.monotonic(), cause))
+            return
+        logger.info("the server refused the start of the stream; trying its other form")
+        self.dialect, self._refusal = other_form, cause
+        try:
+            self._connect()
+        except SlngError:
+            raise cause from None
+
+    def _other_form(self, refused: SlngError) -> Optional[Dialect]:
+        """Another way to put the start, where it may be the start that the server refused."""
+        by_policy = isinstance(refused, ConnectionLost) and refused.code == 1008
+        as_wrong = isinstance(refused, ServerError) and refused.status == 400
+        return self.dialect.alternative() if by_policy or as_wrong else None
+
+    @property
+    def _may_reconnect(self) -> bool:
+        return self.settings.reconnect and self.state >= State.STREAMING
+
+    def _leave(self, line: Line) -> None:
+        """Deliver what is final of a broken line, and put what is not settled back to be sent again."""
+        with self._changed:
+            if line.has_held(time.monotonic(), STEADY):
+                self._schedule.worked()
+            last = line.exchange.decoder.end(promote=True)
+            self._deliver([each for each in last if each.complete])
+            self._unfinished = [each for each in last if not each.complete]
+            self._hang_up()
+            lost = self._queue.rewind()
+            if lost:
+                self._intake.lose(lost, "it could not be kept until the connection was back")
+                self._intake.tell_losses()
+            self.delivery.begin_seam(self._queue.start(0.0))
+
+    def _reconnect(self, outage: Outage) -> None:
+        """Try until there is a line again, or there is no sense in it any more."""
+        if self.state is State.STREAMING:
+            self._enter(State.RECONNECTING)
+        while self._line is None and self._needs_line(outage):
+            delay = self._schedule.next_delay(outage.last)
+            if delay is None:
+                raise outage.given_up(self._queue.unsettled_seconds)
+            outage.attempts += 1
+            self._deliver([Reconnecting(self._schedule.attempt, delay, outage.last)])
+            if not self._rest(delay):
+                raise outage.given_up(self._queue.unsettled_seconds)
+            try:
+                self._connect()
+            except SlngError as error:
+                outage.last = error
+        self._outage = outage
+
+    def _needs_line(self, outage: Outage) -> bool:
+        """Wait until there is a reason to connect again; False where the session ends without one."""
+        while (
+            outage.is_orderly and not self._has_reason and self.state < State.DRAINING and not self._aborted
+        ):
+            self._sleep(None, NEVER)
+        return self._has_reason or self.state < State.DRAINING
+
+    @property
+    def _has_reason(self) -> bool:
+        return self._is_capturing or self._queue.unsettled_seconds > 0
+
+    def _rest(self, seconds: float) -> bool:
+        """Wait before an attempt; False where the session has no time left for it."""
+        until = min(time.monotonic() + seconds, self._close_by)
+        while not self._aborted and time.monotonic() < until:
+            self._sleep(None, until)
+        return not self._aborted and time.monotonic() < self._close_by
+
+    def _takes_nothing_along(self, cause: SlngError) -> bool:
+        """Whether a line that breaks now leaves nothing to be done: all is final, and no more will come."""
+        with self._changed:
+            line = self._line
+            if line is None or self._has_reason or not line.exchange.complete:
+                return False
+            return self._queue.ending or (not self.settings.reconnect and Outage(0.0, cause).is_orderly)
+
+    # What is due on a line.
 
     def _tend(self, line: Line) -> bool:
         """Do everything that is due. False where there is nothing left to wait for."""
@@ -371,11 +411,18 @@ class Stream:
             self._pump()
             if self._fault is not None:
                 self._hear_why(line, self._fault)
-            if line.exchange.ready and self.state < State.STREAMING:
-                self._enter(State.STREAMING)
+            if line.exchange.ready:
+                self._note_ready(now)
             self._deliver(line.exchange.release(now))
             self._changed.notify_all()
             return not line.exchange.over(now) and now < self._close_by
+
+    def _note_ready(self, now: float) -> None:
+        if self.state < State.DRAINING:
+            self._enter(State.STREAMING)
+        if self._outage is not None:
+            outage, self._outage = now - self._outage.begun, None
+            self._deliver([Reconnected(outage, self._queue.unsettled_seconds)])
 
     def _hear_why(self, line: Line, fault: SlngError) -> None:
         """Before sending has failed the server may have said why: that counts, else the fault."""
@@ -403,12 +450,13 @@ class Stream:
             if self.state is State.DRAINING and self.capture is not None and not self._queue.ending:
                 until = min(until, self.capture.given_up_at)
             backlog = line.backlog
-        self._sleep(line, until, backlog)
+        self._sleep(line, until, write=backlog)
 
     def _take_in(self, line: Line) -> None:
         with self._changed:
             items = line.take_in(time.monotonic(), raw=self._callbacks.has("on_message"))
             if items and line.exchange.accepted:
+                self._refusal = None
                 self._accepted(self.dialect)
             self._deliver(items)
             self._changed.notify_all()
@@ -422,26 +470,23 @@ class Stream:
                     if line.exchange.failure is None:
                         line.hang_up()
                     backlog = line.backlog
-                self._sleep(line, until, backlog)
+                self._sleep(line, until, write=backlog)
                 self._take_in(line)
         except ConnectionLost:
             # Everything was said; that the other side does not say goodbye is its own affair.
             pass
 
-    def _sleep(self, line: Line, until: float, backlog: bool) -> None:
-        wait(line.connection.transport.sock, self._wake, until - time.monotonic(), write=backlog)
+    def _sleep(self, line: Optional[Line], until: float, *, write: bool = False) -> None:
+        """Wait for the socket, a wake-up, or the time."""
+        assert self._wake is not None
+        sock = None if line is None else line.connection.transport.sock
+        wait(sock, self._wake, until - time.monotonic(), write=write)
         self._wake.clear()
 
-    def _deliver(self, items: List[Any]) -> None:
-        for item in items:
-            if isinstance(item, Transcript):
-                self.log.add(item)
-                self._finals += item.is_final
-                self._partials += not item.is_final
-            elif isinstance(item, Ready):
-                self.id = item.session_id
-            self._tap(item)
-            self.dispatch.put(item)
+    def _deliver(self, items: Iterable[Any]) -> None:
+        if self.delivery.deliver(items) and self._line is not None:
+            self._schedule.worked()
+            self._unfinished = []
 
     # The end.
 
@@ -452,7 +497,8 @@ class Stream:
         elif error is None and self.capture is not None:
             error = self.capture.error
         with self._changed:
-            promoted = self._last_words(promote=self.state is State.DRAINING and not self._aborted)
+            self._intake.tell_losses()
+            promoted = self._last_words()
             self.complete = error is None and not promoted and self._is_complete
             self._queue.give_up()
         self._hang_up()
@@ -464,14 +510,25 @@ class Stream:
         self.dispatch.close()
         self._close_files()
         self._enter(State.CLOSED)
-        self._wake.close()
+        if self._wake is not None:
+            self._wake.close()
+
+    def _open_files(self) -> None:
+        if self._record_path is not None:
+            self._intake.record = AudioRecord(self._record_path, self.audio_format)
+        if self._trace_path is not None:
+            try:
+                self._trace = MessageTrace(self._trace_path)
+            except BaseException:
+                self._close_files()
+                raise
 
     def _close_files(self) -> None:
         with self._changed:
-            for file in (self._record, self._trace):
+            for file in (self._intake.record, self._trace):
                 if file is not None:
                     file.close()
-            self._record = None
+            self._intake.record = self._trace = None
 
     def _tell_the_end(self, error: Optional[SlngError]) -> None:
         """To ``on_error``, where there is one and no call is there to raise it."""
@@ -482,21 +539,23 @@ class Stream:
             and self.outcome.claim()
         ):
             self.dispatch.put(error)
-        closed = Closed(self.complete)
-        self._tap(closed)
-        self.dispatch.put(closed)
+        self.delivery.tell(Closed(self.complete))
 
-    def _last_words(self, *, promote: bool) -> bool:
+    def _last_words(self) -> bool:
         """Deliver what is final, and the open partial where nobody will finish it; whether there was one."""
-        if self._line is None:
-            return False
-        last = self._line.exchange.decoder.end(promote=promote)
+        promote = self.state is State.DRAINING and not self._aborted
+        if self._line is not None:
+            last = self._line.exchange.decoder.end(promote=promote)
+        else:
+            last = self._unfinished if promote else []
         self._deliver(last)
         return any(not transcript.complete for transcript in last)
 
     @property
     def _is_complete(self) -> bool:
-        return self._line is not None and self._line.exchange.complete and not self._queue.unsent
+        if self._aborted or self._queue.unsent:
+            return False
+        return self._line.exchange.complete if self._line is not None else self._queue.is_settled
 
     def _hang_up(self) -> None:
         with self._changed:
@@ -509,9 +568,10 @@ class Stream:
     # Small things.
 
     def _enter(self, state: State) -> None:
-        """The one place where the state changes."""
+        """The one place where the state changes. What ends does not begin again."""
         with self._changed:
-            self.state = max(state, self.state)
+            if state is State.CLOSED or self.state < State.DRAINING:
+                self.state = state
             self._changed.notify_all()
 
     @property
@@ -531,5 +591,5 @@ class Stream:
             self.capture.stop()
 
     def _wake_up(self) -> None:
-        if threading.current_thread() is not self._thread:
+        if self._wake is not None and threading.current_thread() is not self._thread:
             self._wake.ring()

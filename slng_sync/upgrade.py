@@ -62,7 +62,10 @@ class HandshakePipe:
         return self._transport.sock.fileno()
 
     def send(self, data: bytes) -> int:
-        self._transport.send(data[:-2] + self._headers.encode("ascii") + b"\r\n")
+        lines = [
+            line for line in data[:-2].splitlines(keepends=True) if not line.lower().startswith(b"cookie:")
+        ]
+        self._transport.send(b"".join(lines) + self._headers.encode("ascii") + b"\r\n")
         return len(data)
 
     def recv(self, size: int) -> bytes:
@@ -157,6 +160,8 @@ def _kind(status: int) -> Tuple[Type[ConnectError], str]:
         return ConnectError, "Redirects are not followed, so that the key goes nowhere else: check base_url."
     if status in (400, 404, 422):
         return ConnectError, "Check the model, world_part, region and base_url."
+    if status < 400:
+        return ConnectError, "Check base_url: is it the address of an SLNG gateway?"
     return ConnectError, "Try again later."
 
 

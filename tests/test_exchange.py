@@ -226,10 +226,10 @@ def test_a_backlog_stays_under_the_message_cap() -> None:
     talk.queue.capacity = 16000 * 600
     for _ in range(600):
         talk.queue.put(SECOND)
-    sent = len(talk.says())
+    sent = sum(isinstance(said, bytes) for said in talk.says())
     for _ in range(60):
         assert talk.after(1).exchange.is_limited(talk.now - 1)
-        sent += len(talk.says())
+        sent += sum(isinstance(said, bytes) for said in talk.says())
         if not talk.queue.unsent:
             break
     assert sent == 1200

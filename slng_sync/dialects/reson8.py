@@ -133,7 +133,7 @@ class Reson8Decoder:
         self._timeline = timeline
         self._partial: Optional[Transcript] = None
         self._segment_begun: Optional[float] = None
-        self._last_end = 0.0
+        self._last_end = timeline.start(0.0)
 
     def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
         """Decode one frame."""

@@ -212,6 +212,20 @@ class TestTwice:
                 thread.join(LONG)
         assert results == [True] * 8
 
+    def test_closed_by_a_thread_that_began_later(self) -> None:
+        """A thread that begins after the session's own have ended is not taken for one of them."""
+        with Gateway() as gateway:
+            session = client(gateway.url).listen()
+            session.send(SECOND)
+            assert session.close() is True
+            results: List[bool] = []
+            # The system gives the number of an ended thread to a new one.
+            for _ in range(5):
+                thread = threading.Thread(target=lambda: results.append(session.close()))
+                thread.start()
+                thread.join(LONG)
+        assert results == [True] * 5
+
     def test_closed_inside_a_callback(self) -> None:
         """``close`` inside a callback does not wait, and the session ends in order."""
         told = Told()

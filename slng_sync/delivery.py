@@ -1,0 +1,66 @@
+"""What was heard, on its way out: into the transcript, and to whoever wants to be told."""
+
+from typing import Any, Callable, Iterable, Optional
+
+from .dispatch import Dispatch
+from .events import Ready, Transcript
+from .seam import Seam
+from .transcript import TranscriptLog
+
+__all__ = ["Delivery"]
+
+SEAM_FINALS = 8
+"""Finals to look back upon for words that may come again."""
+
+
+class Delivery:
+    """Hands items on in order; behind a broken line without the words that come a second time.
+
+    ``tap`` sees each item first, on the thread that delivers it. The session's lock is held.
+    """
+
+    def __init__(self, dispatch: Dispatch, tap: Callable[[Any], None]) -> None:
+        self.log = TranscriptLog()
+        self.session_id: Optional[str] = None
+        self.partials = 0
+        self.finals = 0
+        self._dispatch = dispatch
+        self._tap = tap
+        self._seam: Optional[Seam] = None
+
+    def deliver(self, items: Iterable[Any]) -> bool:
+        """Deliver all; whether a transcript was among them."""
+        heard = False
+        for item in items:
+            if isinstance(item, Transcript):
+                heard = True
+                self._deliver_transcript(item)
+                continue
+            if isinstance(item, Ready):
+                self.session_id = item.session_id
+            self.tell(item)
+        return heard
+
+    def tell(self, item: Any) -> None:
+        """Deliver what is no transcript."""
+        self._tap(item)
+        self._dispatch.put(item)
+
+    def begin_seam(self, begin: float) -> None:
+        """From here on comes what a new line hears, whose audio begins at ``begin`` seconds."""
+        finals = [self.log[at] for at in range(-min(SEAM_FINALS, len(self.log)), 0)]
+        end = finals[-1].end if finals else None
+        said = " ".join(final.text for final in finals).split()
+        self._seam = None if end is None else Seam(said, end=end, begin=begin)
+
+    def _deliver_transcript(self, transcript: Transcript) -> None:
+        rest: Optional[Transcript] = transcript
+        if self._seam is not None:
+            rest = self._seam.trim(transcript)
+            if transcript.is_final and self._seam.passed(transcript):
+                self._seam = None
+        if rest is not None:
+            self.log.add(rest)
+            self.finals += rest.is_final
+            self.partials += not rest.is_final
+            self.tell(rest)

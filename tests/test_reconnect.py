@@ -1,0 +1,308 @@
+"""Sessions that outlive their connections: no word lost, none twice, each at its time.
+
+The audio says at which moment it was recorded, in every sample; the gateway hears a word wherever its audio
+arrives. What is lost is missing from the transcript, what is sent twice would be in it twice.
+"""
+
+import random
+from typing import Any, List
+
+import pytest
+from test_session import Heard, client_for
+
+from slng_sync import (
+    AudioLost,
+    Closed,
+    ConnectError,
+    ConnectionLost,
+    Dialect,
+    Reconnected,
+    Reconnecting,
+    Reson8,
+    Soniox,
+)
+from slng_sync.gateway import Faults, LocalGateway, Script, Trouble
+
+BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
+CUTS = {
+    "reset": lambda at: Trouble.drop(at),
+    "close 1001": lambda at: Trouble.close(at, 1001, "going away"),
+    "close 1011": lambda at: Trouble.close(at, 1011, "upstream"),
+    "close 1000": lambda at: Trouble.close(at, 1000),
+    "close 1008": lambda at: Trouble.close(at, 1008, "policy"),
+}
+
+
+def gateway(script: Script, faults: Any) -> LocalGateway:
+    return LocalGateway(engine="script", script=script, script_clock="content", faults=faults)
+
+
+def speak(session: Any, script: Script, seconds: float, *, start: float = 0.0, piece: float = 0.25) -> None:
+    """Send audio that says where it is."""
+    at = start
+    while at < start + seconds - 1e-9:
+        session.send(script.audio(piece, session.audio_format, start=at))
+        at += piece
+
+
+def assert_all_heard(heard: Heard, script: Script, count: int) -> None:
+    """Every word once, in order, at its time."""
+    finals = [item for item in heard.items if getattr(item, "is_final", False)]
+    words = [word for final in finals for word in final.words]
+    assert [word.text for word in words] == [word.text for word in script.words[:count]]
+    for word, meant in zip(words, script.words):
+        assert word.start == pytest.approx(meant.start, abs=0.06), word
+        assert word.end == pytest.approx(meant.end, abs=0.06), word
+
+
+@BOTH
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_broken_connection_is_replaced(dialect: Dialect, cut: str) -> None:
+    """However it broke: what was not settled goes out again, and the events tell."""
+    script = Script.numbered(40, utterance=5)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=CUTS[cut](7.3)), Faults()]) as server:
+        with client_for(server.url, dialect, heard).listen() as session:
+            speak(session, script, 21.0)
+            session.finalize(timeout=10)
+        assert server.breaches == []
+    assert_all_heard(heard, script, 40)
+    assert heard.errors == []
+    assert [event.attempt for event in heard.of(Reconnecting)] == [1]
+    assert len(heard.of(Reconnected)) == 1
+    assert heard.of(AudioLost) == []
+    assert heard.items[-1] == Closed(complete=True)
+    assert session.stats.connections == 2
+
+
+@pytest.mark.parametrize(
+    ("dialect", "trouble"),
+    [
+        (Soniox(), Trouble.error(5.2, 503, "Cannot continue request (code 1). Please restart the request.")),
+        (Soniox(), Trouble.error(5.2, 413, "max", error_type="max_duration_reached")),
+        (Soniox(), Trouble.error(5.2, 408, "timeout", error_type="request_timeout")),
+        (Soniox(), Trouble.error(5.2, 500, "oops")),
+        (Reson8(), Trouble.error(5.2, "provider_error", "upstream")),
+        (Reson8(), Trouble.error(5.2, "max_connection_duration_exceeded", "long enough")),
+        (Reson8(), Trouble.error(5.2, "backpressure", "slow down")),
+    ],
+)
+def test_errors_that_pass_are_survived(dialect: Dialect, trouble: Trouble) -> None:
+    """A server error, a stream's time limit: the session goes on, and nobody is told of an error."""
+    script = Script.numbered(30, utterance=5)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=trouble), Faults()]) as server:
+        with client_for(server.url, dialect, heard).listen() as session:
+            speak(session, script, 16.0)
+            session.finalize(timeout=10)
+    assert_all_heard(heard, script, 30)
+    assert heard.errors == []
+
+
+@pytest.mark.parametrize(
+    ("dialect", "trouble"),
+    [
+        (Soniox(), Trouble.error(2.0, 401, "expired")),
+        (Soniox(), Trouble.error(2.0, 402, "no balance")),
+        (Reson8(), Trouble.error(2.0, "auth_error", "expired")),
+        (Reson8(), Trouble.error(2.0, "config_error", "no")),
+    ],
+)
+def test_errors_that_do_not_pass_are_not_tried_again(dialect: Dialect, trouble: Trouble) -> None:
+    """A refused key, no credit, a wrong config: told once, at once."""
+    script = Script.numbered(30)
+    heard = Heard()
+    with gateway(script, Faults(trouble=trouble)) as server:
+        with client_for(server.url, dialect, heard).listen() as session:
+            session.send(script.audio(3.0, session.audio_format))
+            heard.wait_for(lambda: heard.of(Closed))
+        assert len(server.connections) == 1
+    assert len(heard.errors) == 1
+    assert heard.of(Reconnecting) == []
+
+
+@BOTH
+def test_a_gateway_that_is_away_is_waited_for(dialect: Dialect) -> None:
+    """The first attempt goes at once, the next ones wait; a 503 and a dropped upgrade are survived."""
+    script = Script.numbered(20, utterance=5)
+    heard = Heard()
+    faults = [
+        Faults(trouble=Trouble.drop(4.1)),
+        Faults(upgrade_status=503),
+        Faults(upgrade_drop=True),
+        Faults(),
+    ]
+    with gateway(script, faults) as server:
+        with client_for(server.url, dialect, heard).listen() as session:
+            speak(session, script, 11.0)
+            session.finalize(timeout=20)
+    assert_all_heard(heard, script, 20)
+    attempts = heard.of(Reconnecting)
+    assert [event.attempt for event in attempts] == [1, 2, 3]
+    assert attempts[0].delay == 0.0
+    assert 0.5 <= attempts[1].delay <= 1.0
+    assert 1.0 <= attempts[2].delay <= 2.0
+    assert isinstance(attempts[1].cause, ConnectError)
+
+
+@BOTH
+def test_a_gateway_that_stays_away_is_given_up(dialect: Dialect) -> None:
+    """After so many attempts the session ends, and says how much was not answered for."""
+    script = Script.numbered(20)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=Trouble.drop(2.0)), Faults(upgrade_status=503)]) as server:
+        with client_for(server.url, dialect, heard, max_attempts=2).listen() as session:
+            session.send(script.audio(3.0, session.audio_format))
+            heard.wait_for(lambda: heard.of(Closed))
+        assert len(server.connections) == 3
+    (error,) = heard.errors
+    assert isinstance(error, ConnectionLost)
+    assert "2 attempts" in str(error)
+    assert error.unsettled > 0.5
+    assert isinstance(error.__cause__, ConnectError)
+
+
+@BOTH
+def test_a_key_that_is_refused_while_reconnecting_ends_the_session(dialect: Dialect) -> None:
+    """A fatal answer is final, whatever attempts are left."""
+    script = Script.numbered(20)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=Trouble.drop(2.0)), Faults(upgrade_status=401)]) as server:
+        with client_for(server.url, dialect, heard).listen() as session:
+            session.send(script.audio(3.0, session.audio_format))
+            heard.wait_for(lambda: heard.of(Closed))
+        assert len(server.connections) == 2
+    assert [error.status for error in heard.errors] == [401]  # type: ignore[attr-defined]
+
+
+@BOTH
+def test_a_half_open_connection_is_noticed_and_replaced(dialect: Dialect) -> None:
+    """Nothing comes back, not even a pong: within ping_interval and ping_timeout."""
+    script = Script.numbered(20, utterance=5)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=Trouble.mute(4.1)), Faults()]) as server:
+        client = client_for(server.url, dialect, heard, ping_interval=0.5, ping_timeout=0.5)
+        with client.listen() as session:
+            speak(session, script, 11.0)
+            heard.wait_for(lambda: heard.of(Reconnected))
+            session.finalize(timeout=10)
+    assert_all_heard(heard, script, 20)
+    assert "no sign of life" in str(heard.of(Reconnecting)[0].cause)
+
+
+@BOTH
+def test_a_request_under_way_is_asked_again(dialect: Dialect) -> None:
+    """The line breaks before the answer to a finalize; the next one answers it."""
+    script = Script.numbered(4)
+    heard = Heard()
+    faults = [Faults(trouble=Trouble.drop(2.0), flush="missing", markers="own_frame"), Faults()]
+    with gateway(script, faults) as server:
+        with client_for(server.url, dialect, heard).listen() as session:
+            session.send(script.audio(1.75, session.audio_format))
+            session.send(script.audio(0.75, session.audio_format, start=1.75))
+            assert session.finalize(timeout=10) is True
+    assert_all_heard(heard, script, 4)
+
+
+@BOTH
+def test_close_survives_a_break(dialect: Dialect) -> None:
+    """The line breaks while the session drains: the rest goes over the next one, and close says True."""
+    script = Script.numbered(20, utterance=5)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=Trouble.drop(9.9)), Faults()]) as server:
+        session = client_for(server.url, dialect, heard).listen()
+        speak(session, script, 10.25)
+        assert session.close() is True
+    assert_all_heard(heard, script, 20)
+
+
+@BOTH
+def test_close_keeps_its_limit_while_the_gateway_is_away(dialect: Dialect) -> None:
+    """It says False, and the last partial comes as it was."""
+    script = Script.numbered(20)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=Trouble.drop(1.9)), Faults(upgrade_status=503)]) as server:
+        session = client_for(server.url, dialect, heard).listen()
+        session.send(script.audio(2.5, session.audio_format))
+        heard.wait_for(lambda: len(heard.of(Reconnecting)) >= 2)
+        assert session.close(timeout=1.0) is False
+    assert heard.items[-1] == Closed(complete=False)
+
+
+def test_without_reconnect_the_first_break_is_the_end() -> None:
+    """Whoever wants to know is told."""
+    script = Script.numbered(20)
+    heard = Heard()
+    with gateway(script, Faults(trouble=Trouble.drop(2.0))) as server:
+        with client_for(server.url, Soniox(), heard, reconnect=False).listen() as session:
+            session.send(script.audio(3.0, session.audio_format))
+            heard.wait_for(lambda: heard.of(Closed))
+        assert len(server.connections) == 1
+    assert [type(error) for error in heard.errors] == [ConnectionLost]
+
+
+def test_a_server_that_ends_an_idle_stream_is_called_again_when_there_is_audio() -> None:
+    """Everything was answered for: no connection is needed until somebody speaks."""
+    script = Script.numbered(8, utterance=2)
+    heard = Heard()
+    with gateway(script, Faults()) as server:
+        with client_for(server.url, Reson8(), heard).listen() as session:
+            speak(session, script, 2.0)
+            assert session.finalize() is True
+            server.connections[0].close(1000)
+            server.connections[0].wait_closed()
+            speak(session, script, 2.25, start=2.0)
+            assert session.finalize(timeout=10) is True
+    assert_all_heard(heard, script, 8)
+    assert len(server.connections) == 2
+
+
+def faults_from(rng: random.Random, count: int) -> List[Faults]:
+    """A connection for each cut, each with some other fault, and at last one in good health."""
+    faults: List[Faults] = []
+    for _ in range(count):
+        at = rng.uniform(0.4, 6.0)
+        trouble = rng.choice(
+            [
+                Trouble.drop(at),
+                Trouble.close(at, rng.choice([1000, 1001, 1008, 1011, 1012, 4000])),
+                Trouble.stall(at, 0.2),
+                Trouble.mute(at),
+            ]
+        )
+        then = Trouble.drop(at + 1.0)
+        status = rng.choice([101] * 9 + [503])
+        faults.append(
+            Faults(
+                upgrade_status=status,
+                retry_after=0 if status != 101 else None,
+                trouble=[trouble, then],
+                latency=rng.choice([0.0, 0.01]),
+                jitter=rng.choice([0.0, 0.02]),
+                framing=rng.choice(
+                    [(), ("fragmented",), ("pings", "junk"), ("unknown_type", "array", "binary")]
+                ),
+                markers=rng.choice(["with_finals", "own_frame"]),
+                seed=rng.randrange(1000),
+            )
+        )
+    return [*faults, Faults()]
+
+
+@BOTH
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.timeout(180)
+def test_chaos(dialect: Dialect, seed: int) -> None:
+    """A dozen cuts of every kind, drawn from the seed: every word once, in order, at its time."""
+    rng = random.Random(seed)
+    cuts = 12
+    script = Script.numbered(140, utterance=7)
+    heard = Heard()
+    with gateway(script, faults_from(rng, cuts)) as server:
+        client = client_for(server.url, dialect, heard, max_attempts=50, ping_interval=0.5, ping_timeout=0.5)
+        with client.listen() as session:
+            speak(session, script, 70.0 + 1.0, piece=rng.choice([0.05, 0.1, 0.25]))
+            session.finalize(timeout=60)
+        assert server.breaches == []
+    assert_all_heard(heard, script, 140)
+    assert heard.of(AudioLost) == [] and heard.errors == []

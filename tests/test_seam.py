@@ -1,0 +1,89 @@
+"""Words on both sides of a reconnect."""
+
+from typing import List, Optional
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slng_sync import Transcript, Word
+from slng_sync.seam import Seam, repeated
+
+
+def said(text: str, start: Optional[float] = None, end: Optional[float] = None) -> Transcript:
+    return Transcript(text, is_final=True, stable=text, start=start, end=end)
+
+
+def timed(text: str, start: float, each: float = 0.5) -> Transcript:
+    """A final whose words follow one another evenly."""
+    words = tuple(
+        Word(word, start=start + index * each, end=start + (index + 1) * each)
+        for index, word in enumerate(text.split())
+    )
+    return Transcript(text, is_final=True, stable=text, words=words, start=start, end=words[-1].end)
+
+
+def trimmed(seam: Seam, transcript: Transcript) -> Optional[str]:
+    rest = seam.trim(transcript)
+    return None if rest is None else rest.text
+
+
+def test_where_nothing_is_sent_twice_nothing_is_taken_out() -> None:
+    """A speaker who repeats herself is left alone."""
+    seam = Seam(["very", "very"], end=4.0, begin=4.0)
+    assert trimmed(seam, said("very very good", 4.0, 5.0)) == "very very good"
+
+
+def test_words_with_times_are_judged_by_them() -> None:
+    """What ended before the seam was heard before; the same word said later was not."""
+    seam = Seam("one two three".split(), end=3.0, begin=2.0)
+    assert trimmed(seam, timed("three three four", 2.5)) == "three four"
+    assert seam.trim(timed("two three", 2.0)) is None
+
+
+def test_words_without_times_are_laid_over_each_other() -> None:
+    """The end of what was said, the beginning of what comes: what is the same is the repetition."""
+    seam = Seam("turn on the kitchen lights".split(), end=4.0, begin=2.0)
+    assert trimmed(seam, said("Kitchen lights, and set them to fifty.", 2.0, 6.0)) == "and set them to fifty."
+    assert seam.trim(said("the kitchen lights.", 2.0, 4.0)) is None
+    assert trimmed(seam, said("something else", 2.0, 6.0)) == "something else"
+
+
+def test_a_fragment_before_the_repetition_goes_with_it() -> None:
+    """The replay begins inside a word, whose rest is heard as another."""
+    seam = Seam("turn on the kitchen lights".split(), end=4.0, begin=2.0)
+    assert trimmed(seam, said("chen lights and more", 2.0, 6.0)) == "and more"
+    assert trimmed(seam, said("no lights and more", 2.0, 6.0)) == "no lights and more"
+
+
+def test_partials_are_trimmed_like_finals() -> None:
+    """Or the screen would show the words twice for a moment."""
+    seam = Seam(["hello", "world"], end=2.0, begin=1.0)
+    partial = Transcript("world again", is_final=False, start=1.0, end=3.0)
+    assert trimmed(seam, partial) == "again"
+
+
+def test_behind_the_seam_nothing_is_a_repetition() -> None:
+    """After a final that ends later, the seam is over."""
+    seam = Seam(["world"], end=2.0, begin=1.0)
+    assert not seam.passed(said("world", 1.0, 2.0))
+    assert seam.passed(said("world and more", 1.0, 3.5))
+    assert Seam([], end=2.0, begin=1.0).passed(said("anything"))
+
+
+WORDS = st.lists(st.sampled_from("alpha beta gamma delta".split()), max_size=12)
+
+
+@given(WORDS, WORDS, st.integers(0, 12))
+def test_the_whole_overlap_is_found(before: List[str], after: List[str], overlap: int) -> None:
+    """However many words come again, at least those are taken out, and what is new stays behind them."""
+    again = before[len(before) - min(overlap, len(before)) :]
+    count = repeated(before, again + after)
+    assert count >= len(again)
+    assert (again + after)[count:] == after[count - len(again) :]
+
+
+@pytest.mark.parametrize("heard", ["", "  ", "..."])
+def test_transcripts_without_words_do_no_harm(heard: str) -> None:
+    """There is nothing to compare."""
+    assert trimmed(Seam(["hello"], end=2.0, begin=1.0), said(heard, 1.0, 2.0)) == heard
