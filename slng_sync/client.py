@@ -41,7 +41,10 @@ class Client:
     ``dispatch``          where callbacks run: None for a thread of the session's, "manual" for
                           ``session.poll()``, or a function that is handed each delivery (wx.CallAfter)
     ``connect_timeout``   seconds for the connection, ``ready_timeout`` for the server's ready after it
-    ``buffer_seconds``    how much audio is kept while the connection is slow
+    ``reconnect``         whether a lost connection is replaced, ``max_attempts`` how often it is tried
+    ``max_connection_seconds``   a connection is replaced before it is as old, at a pause: for endless
+                          sessions over a gateway that ends long streams
+    ``buffer_seconds``    how much audio is kept while the connection is slow or away
     ``chunk_seconds``     how much audio goes into a message, at least
     ``ping_interval, ping_timeout``   how a dead connection is noticed: within the sum of both
     ``keepalive_interval``            how long to be silent before saying that the silence is meant
@@ -70,6 +73,7 @@ class Client:
         ready_timeout: float = 10.0,
         reconnect: bool = True,
         max_attempts: int = 8,
+        max_connection_seconds: Optional[float] = None,
         buffer_seconds: float = 120.0,
         chunk_seconds: float = 0.05,
         ping_interval: float = 5.0,
@@ -99,6 +103,11 @@ class Client:
             ),
             reconnect=reconnect,
             max_attempts=max_attempts,
+            max_connection_seconds=(
+                float("inf")
+                if max_connection_seconds is None
+                else _seconds("max_connection_seconds", max_connection_seconds, 1, 1e6)
+            ),
             connect_timeout=_seconds("connect_timeout", connect_timeout, 0.1, 300),
             buffer_seconds=_seconds("buffer_seconds", buffer_seconds, 1, 36000),
             chunk_seconds=_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),

@@ -14,6 +14,10 @@ from .recording import MessageTrace
 
 __all__ = ["Line", "Pulse"]
 
+EARLIEST_RENEWAL = 0.9
+LATEST_RENEWAL = 0.98
+"""Shares of a connection's longest time: from the first on a pause ends it, at the second anything."""
+
 
 class Pulse:
     """Whether the other side still lives: a ping at intervals, and a limit for any answer to it."""
@@ -49,6 +53,11 @@ class Pulse:
         return now - self._heard_at
 
     @property
+    def limit(self) -> float:
+        """The longest time in which a dead connection goes unnoticed."""
+        return self._interval + self._timeout
+
+    @property
     def due(self) -> float:
         """When there is something to do next."""
         return self._pinged_at + (self._timeout if self._waiting else self._interval)
@@ -66,6 +75,7 @@ class Line:
         self.closed: Optional[Closed] = None
         self.ignored = 0
         self._begun = pulse.begun
+        self._answered = (pulse.begun, 0)
         self._trace = trace
 
     @property
@@ -106,6 +116,8 @@ class Line:
             raise self.lost(error.strerror or type(error).__name__) from error
         if received:
             self.pulse.heard(now)
+        if any(isinstance(each, Message) for each in received):
+            self._answered = (now, self.exchange.queue.stream_sent)
         items: List[Any] = []
         for each in received:
             self._write_down(each)
@@ -127,6 +139,15 @@ class Line:
         """Raise ``ConnectionLost`` where the other side gives no sign of life."""
         if self.pulse.is_lost(now):
             raise self.lost(f"no sign of life for {self.pulse.silence(now):.0f} s")
+        if self._is_unanswered(now):
+            raise self.lost(f"audio goes out and nothing has come back for {self.pulse.limit:g} s")
+
+    def check_age(self, now: float, longest: float) -> None:
+        """Raise ``ConnectionLost`` before the connection is older than it may be, if possible at a pause."""
+        age = now - self._begun
+        pausing = self.exchange.accepted and not self.exchange.decoder.pending
+        if age >= longest * LATEST_RENEWAL or (pausing and age >= longest * EARLIEST_RENEWAL):
+            raise self.lost("it has reached max_connection_seconds", 1000)
 
     def check_closed(self) -> bool:
         """Whether the other side has closed in order; raises where it should not have."""
@@ -160,6 +181,14 @@ class Line:
             self._trace.received(received.payload, received.binary)
         elif self._trace is not None and isinstance(received, Closed):
             self._trace.closed(received.code, received.reason)
+
+    def _is_unanswered(self, now: float) -> bool:
+        """Whether the server lives but has forgotten the stream: a frame comes for all audio, in time."""
+        answered_at, answered = self._answered
+        queue = self.exchange.queue
+        unanswered = queue.audio_format.seconds(queue.stream_sent - answered)
+        limit = self.pulse.limit
+        return self.exchange.dialect.answers_audio and now - answered_at >= limit and unanswered >= limit / 2
 
     def _hear(self, message: Message, now: float, raw: bool) -> List[Any]:
         frame = None if message.binary else parse(message.payload)

@@ -32,6 +32,7 @@ class Settings:
     connect_timeout: float = 10.0
     reconnect: bool = True
     max_attempts: int = 8
+    max_connection_seconds: float = float("inf")
     buffer_seconds: float = 120.0
     chunk_seconds: float = 0.05
     ping_interval: float = 5.0

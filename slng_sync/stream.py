@@ -6,6 +6,7 @@ it while waiting or while user code runs. Whoever puts audio in sends it at once
 it, so that in the common case no other thread is woken.
 """
 
+import contextlib
 import threading
 import time
 from typing import Any, Callable, Iterable, List, Optional
@@ -344,6 +345,8 @@ class Stream:
             last = line.exchange.decoder.end(promote=True)
             self._deliver([each for each in last if each.complete])
             self._unfinished = [each for each in last if not each.complete]
+            with contextlib.suppress(SlngError):
+                line.hang_up()
             self._hang_up()
             lost = self._queue.rewind()
             if lost:
@@ -405,6 +408,8 @@ class Stream:
             if self._aborted:
                 raise SessionClosed("The session was aborted.")
             line.check_pulse(now)
+            if self.state is State.STREAMING:
+                line.check_age(now, self.settings.max_connection_seconds)
             if line.check_closed():
                 return False
             self._mark_the_end(now)

@@ -5,6 +5,7 @@ arrives. What is lost is missing from the transcript, what is sent twice would b
 """
 
 import random
+import threading
 from typing import Any, List
 
 import pytest
@@ -306,3 +307,37 @@ def test_chaos(dialect: Dialect, seed: int) -> None:
         assert server.breaches == []
     assert_all_heard(heard, script, 140)
     assert heard.of(AudioLost) == [] and heard.errors == []
+
+
+def test_a_server_that_answers_pings_but_forgot_the_stream_is_replaced() -> None:
+    """Audio goes out, pongs come in, and no frame does: within ping_interval and ping_timeout."""
+    script = Script.numbered(20, utterance=5)
+    heard = Heard()
+    with gateway(script, [Faults(trouble=Trouble.stall(4.1, 60)), Faults()]) as server:
+        client = client_for(server.url, Soniox(), heard, ping_interval=0.5, ping_timeout=0.5)
+        with client.listen() as session:
+            speak(session, script, 5.0)
+            heard.wait_for(lambda: heard.of(Reconnected))
+            speak(session, script, 6.0, start=5.0)
+            session.finalize(timeout=10)
+    assert_all_heard(heard, script, 20)
+    assert "nothing has come back" in str(heard.of(Reconnecting)[0].cause)
+
+
+@BOTH
+def test_a_connection_is_replaced_before_it_is_too_old(dialect: Dialect) -> None:
+    """Again and again, at a pause where there is one; the transcript does not show it."""
+    script = Script.numbered(60, utterance=5)
+    heard = Heard()
+    with gateway(script, Faults(max_duration=2.0)) as server:
+        client = client_for(server.url, dialect, heard, max_connection_seconds=1.0)
+        with client.listen() as session:
+            for start in range(31):
+                speak(session, script, 1.0, start=float(start))
+                threading.Event().wait(0.1)
+            session.finalize(timeout=10)
+        assert server.breaches == []
+        assert len(server.connections) >= 3
+    assert_all_heard(heard, script, 60)
+    assert heard.errors == []
+    assert {event.delay for event in heard.of(Reconnecting)} == {0.0}

@@ -109,6 +109,8 @@ class Dialect:
     needs_first_audio: ClassVar[bool] = False
     """Whether a keepalive before the first audio has to be audio itself."""
 
+    answers_audio: ClassVar[bool] = False
+    """Whether audio is always answered, silence too, so that no answer means a broken stream."""
     end_limit: ClassVar[float] = 5.0
     """Seconds to wait for the rest after the end of the stream."""
 

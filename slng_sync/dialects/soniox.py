@@ -70,6 +70,7 @@ class Soniox(Dialect):
     world_parts: ClassVar[Tuple[str, ...]] = ("ap", "eu", "na")
     sample_rates: ClassVar[Tuple[int, ...]] = (8000, 16000, 22050, 24000, 32000, 44100, 48000)
     needs_first_audio: ClassVar[bool] = True
+    answers_audio: ClassVar[bool] = True
 
     language_hints: Optional[Sequence[str]] = None
     language_hints_strict: bool = False
