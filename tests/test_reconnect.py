@@ -316,9 +316,14 @@ def test_a_server_that_answers_pings_but_forgot_the_stream_is_replaced() -> None
     with gateway(script, [Faults(trouble=Trouble.stall(4.1, 60)), Faults()]) as server:
         client = client_for(server.url, Soniox(), heard, ping_interval=0.5, ping_timeout=0.5)
         with client.listen() as session:
-            speak(session, script, 5.0)
-            heard.wait_for(lambda: heard.of(Reconnected))
-            speak(session, script, 6.0, start=5.0)
+            speak(session, script, 4.0)
+            at = 4.0
+            while not heard.of(Reconnected) and at < 10.0:
+                # In the pace of speech, a little faster: what is sent at once may be answered late.
+                speak(session, script, 0.25, start=at)
+                at += 0.25
+                threading.Event().wait(0.1)
+            speak(session, script, 11.0 - at, start=at)
             session.finalize(timeout=10)
     assert_all_heard(heard, script, 20)
     assert "nothing has come back" in str(heard.of(Reconnecting)[0].cause)
