@@ -13,9 +13,11 @@ from .dispatch import DispatchTo, check_dispatch
 from .errors import ConfigurationError
 from .events import Closed, Event, Transcript
 from .exchange import Timing
+from .io_thread import IoThread
 from .recording import Path
 from .route import make_route
 from .session import Session
+from .spill import check_folder
 from .state import Settings
 from .stream import Stream
 from .transcript import TranscriptLog
@@ -45,6 +47,10 @@ class Client:
     ``max_connection_seconds``   a connection is replaced before it is as old, at a pause: for endless
                           sessions over a gateway that ends long streams
     ``buffer_seconds``    how much audio is kept while the connection is slow or away
+    ``spill``             a folder for the audio of a microphone beyond that, which is lost otherwise, and
+                          of a ``send`` whose time is up: for long times without a connection, with
+                          ``max_attempts`` to match. What was never answered for, or is left by a crash,
+                          stays there as WAV files; ``transcribe(path)`` reads them
     ``chunk_seconds``     how much audio goes into a message, at least
     ``ping_interval, ping_timeout``   how a dead connection is noticed: within the sum of both
     ``keepalive_interval``            how long to be silent before saying that the silence is meant
@@ -75,6 +81,7 @@ class Client:
         max_attempts: int = 8,
         max_connection_seconds: Optional[float] = None,
         buffer_seconds: float = 120.0,
+        spill: Optional[Path] = None,
         chunk_seconds: float = 0.05,
         ping_interval: float = 5.0,
         ping_timeout: float = 5.0,
@@ -110,6 +117,7 @@ class Client:
             ),
             connect_timeout=_seconds("connect_timeout", connect_timeout, 0.1, 300),
             buffer_seconds=_seconds("buffer_seconds", buffer_seconds, 1, 36000),
+            spill=check_folder(spill),
             chunk_seconds=_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),
             ping_interval=_seconds("ping_interval", ping_interval, 0.5, 3600),
             ping_timeout=_seconds("ping_timeout", ping_timeout, 0.5, 3600),
@@ -244,11 +252,9 @@ class Client:
             source=reader,
             record=record,
             trace=trace,
-            raises=raises,
             tap=tap,
-            accepted=self._remember,
         )
-        return Session(stream)
+        return Session(stream, IoThread(stream, self._callbacks, raises=raises, accepted=self._remember))
 
     def _session_format(
         self, source: Optional[AudioSource], sample_rate: Optional[int], channels: Optional[int]

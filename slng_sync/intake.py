@@ -1,7 +1,8 @@
 """Audio on its way into the send queue, and what becomes of it where there is no room.
 
-A source that can wait waits. A microphone cannot: its oldest audio is lost, and the loss is told. Whatever
-happens, the session's clock goes on.
+A source that can wait waits. A microphone cannot, nor can a ``send`` whose time is up: where the queue has a
+store, their audio goes there; else the oldest is lost, and the loss is told. Whatever happens, the session's
+clock goes on.
 """
 
 import threading
@@ -16,6 +17,8 @@ from .waiting import wait_for
 
 __all__ = ["Intake"]
 
+FULL = "it could not be sent before the buffer was full"
+UNREADABLE = "it could not be read back from disk"
 TOLD_AT_ONCE = 1.0
 """Seconds of lost audio that are told together while more is being lost."""
 
@@ -52,25 +55,21 @@ class Intake:
         until = None if timeout is None else time.monotonic() + timeout
         while pcm and not self._is_over():
             fits = self._queue.room * width
-            if not fits:
-                self._wait_for_room(until)
-                continue
-            self._append(pcm if len(pcm) <= fits else pcm[:fits])
-            pcm = pcm[fits:]
+            if fits:
+                self._append(pcm if len(pcm) <= fits else pcm[:fits])
+                pcm = pcm[fits:]
+            elif not self._has_waited_for_room(until):
+                self._append(pcm)
+                pcm = b""
         return not pcm
 
     def put_live(self, pcm: bytes) -> None:
         """Put audio in that cannot wait: while paused it is passed over; a full queue loses its oldest."""
-        frames = len(pcm) // self._queue.audio_format.frame_bytes
         if self.paused:
-            self._queue.skip(frames)
+            self._queue.skip(len(pcm) // self._queue.audio_format.frame_bytes)
             return
-        dropped = self._queue.drop_oldest(frames - self._queue.room)
-        if dropped:
-            self.lose(dropped, "it could not be sent before the buffer was full")
-        else:
+        if not self._append(pcm):
             self.tell_losses()
-        self._append(pcm)
 
     def lose(self, frames: int, reason: str) -> None:
         """Audio is lost. What is lost bit by bit is told in larger pieces."""
@@ -88,15 +87,32 @@ class Intake:
             seconds, self._untold = self._queue.audio_format.seconds(self._untold), 0
             self._tell(AudioLost(seconds, self._reason))
 
-    def _append(self, pcm: bytes) -> None:
+    def lose_unreadable(self) -> None:
+        """Tell of audio that the queue's store could not give back."""
+        frames, self._queue.unreadable = self._queue.unreadable, 0
+        if frames:
+            self.lose(frames, UNREADABLE)
+            self.tell_losses()
+
+    def _append(self, pcm: bytes) -> int:
+        """Put audio in, whether there is room or not; how much was lost for it."""
         if self.record is not None:
             self.record.write(pcm)
         self._queue.put(pcm)
+        dropped = self._queue.drop_oldest(self._queue.excess)
+        if dropped:
+            store = self._queue.store
+            self.lose(dropped, f"{FULL}, and the disk takes no more ({store.trouble})" if store else FULL)
         self._pump()
+        return dropped
 
-    def _wait_for_room(self, until: Optional[float]) -> None:
+    def _has_waited_for_room(self, until: Optional[float]) -> bool:
+        """Wait for room, or the end. False where the time was up, and the queue has another place."""
         timeout = None if until is None else until - time.monotonic()
-        if not wait_for(self._changed, lambda: self._queue.room > 0 or self._is_over(), timeout):
-            raise WaitTimeout(
-                "The send buffer was full for too long.", hint="The connection is slower than the audio."
-            )
+        if wait_for(self._changed, lambda: self._queue.room > 0 or self._is_over(), timeout):
+            return True
+        if self._queue.store is not None:
+            return False
+        raise WaitTimeout(
+            "The send buffer was full for too long.", hint="The connection is slower than the audio."
+        )

@@ -9,21 +9,23 @@ Three marks on one run of frames, ``settled <= sent <= captured``:
 What was sent but not settled is kept: after a lost connection ``rewind`` puts it back, and the ordinary
 way of sending does the rest. Requests to finalize and to end are marks on the same run, so they leave
 in the order in which they were asked for. No I/O, no lock, no thread: its owner holds a lock.
+
+What is more than its capacity goes into a ``Store``, where there is one, and is read back when it is sent.
 """
 
 from collections import deque
-from typing import Deque, List, Optional, Tuple, Union
+from typing import Deque, Optional, Tuple, Union
 
 from .audio.format import AudioFormat
 from .clock import StreamClock
+from .run import Audio, Chunk, Run, Store
 
 __all__ = ["END", "FINALIZE", "Mark", "SendQueue"]
 
+CROWDED_SECONDS = 10.0
+"""The least audio between two finalizes that nobody but the queue asks for."""
 FINALIZE = "finalize"
 END = "end"
-
-Chunk = Tuple[int, bytes]
-"""Where the audio begins on the session's clock, in frames, and the audio."""
 
 
 class Mark:
@@ -44,7 +46,10 @@ class Mark:
 
 
 class SendQueue:
-    """A bounded run of audio with its marks. Lengths and positions are in frames."""
+    """A bounded run of audio with its marks. Lengths and positions are in frames.
+
+    ``unreadable`` counts the frames that the store could not give back.
+    """
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class SendQueue:
         capacity_seconds: float = 120.0,
         chunk_seconds: float = 0.05,
         longest_seconds: float = 0.5,
+        store: Optional[Store] = None,
     ) -> None:
         self.audio_format = audio_format
         self.capacity = audio_format.frames(capacity_seconds)
@@ -62,12 +68,12 @@ class SendQueue:
         self.sent = 0
         self.settled = 0
         self.stream_sent = 0
+        self.unreadable = 0
+        self.store = store
         self._clock = StreamClock(audio_format.sample_rate)
         self._continues_at: Optional[int] = 0
-        self._unsent: Deque[Chunk] = deque()
-        self._unsent_frames = 0
-        self._replay: Deque[Chunk] = deque()
-        self._replay_frames = 0
+        self._unsent = Run(audio_format.frame_bytes)
+        self._replay = Run(audio_format.frame_bytes)
         self._forgotten: Deque[Tuple[int, int]] = deque()
         self._waiting: Deque[Mark] = deque()
         self._asked: Deque[Mark] = deque()
@@ -79,23 +85,26 @@ class SendQueue:
     @property
     def unsent(self) -> int:
         """Frames that were captured and not sent yet."""
-        return self._unsent_frames
+        return self._unsent.frames
 
     @property
     def room(self) -> int:
         """Frames that may be put before the queue is full."""
-        return max(0, self.capacity - self._unsent_frames)
+        return max(0, self.capacity - self._unsent.frames)
+
+    @property
+    def excess(self) -> int:
+        """Frames in memory for which there is no room: somebody could not wait, and no store took them."""
+        return max(0, self._unsent.in_memory - self.capacity)
 
     def put(self, pcm: bytes) -> None:
-        """Append whole frames. The caller keeps to ``room``."""
+        """Append whole frames. Who can wait keeps to ``room``; who cannot drops the ``excess``."""
         width = self.audio_format.frame_bytes
         step = self.longest * width
         pieces = [pcm] if len(pcm) <= step else [pcm[at : at + step] for at in range(0, len(pcm), step)]
         for piece in pieces:
-            frames = len(piece) // width
-            self._unsent.append((self.captured, piece))
-            self.captured += frames
-            self._unsent_frames += frames
+            self._unsent.append(Chunk(self.captured, self._kept(piece)))
+            self.captured += len(piece) // width
         self._forget_what_is_too_much()
 
     def skip(self, frames: int) -> None:
@@ -103,18 +112,23 @@ class SendQueue:
         self.captured += frames
 
     def drop_oldest(self, frames: int) -> int:
-        """Throw away unsent audio, the oldest first, until ``frames`` of it are gone; tell how much went."""
-        dropped = 0
-        while dropped < frames and self._unsent:
-            dropped += self._frames(self._unsent.popleft()[1])
-        self._unsent_frames -= dropped
-        return dropped
+        """Throw away unsent audio, the oldest in memory first, until ``frames`` of it are gone.
+
+        Tells how much went.
+        """
+        before = self._unsent.frames
+        while before - self._unsent.frames < frames and self._unsent.in_memory:
+            self._unsent.pop_oldest_in_memory()
+        return before - self._unsent.frames
 
     def request(self, kind: str) -> Mark:
         """Mark the end of what was captured so far. Asked for twice at one place, it is one request."""
         if kind == FINALIZE and self.captured == self._finalized_at:
             # Nothing new to make final: asked again, it could only be answered as it was.
             return Mark(kind, self.captured, settled=True, confirmed=self._finalize_was_confirmed)
+        if kind == FINALIZE and self.stream_sent == 0 and self.is_settled:
+            # Nothing was said on this connection, and all that was said before is final.
+            return Mark(kind, self.captured, settled=True, confirmed=True)
         for mark in (*self._asked, *self._waiting):
             if mark.kind == kind and mark.position == self.captured:
                 return mark
@@ -135,18 +149,17 @@ class SendQueue:
         Audio before a mark, or before a gap, leaves however short it is; ``flush`` asks for the same
         at the end of the queue.
         """
-        mark = self._waiting[0] if self._waiting else None
-        if not self._unsent or (mark and mark.position <= self._unsent[0][0]):
-            return self._take_mark(mark)
-        start, first = self._unsent[0]
-        if mark is None and len(self._unsent) == 1 and self.chunk <= self._frames(first):
-            self._unsent.popleft()
-            return self._sending(start, first)
-        limit = self.longest if mark is None else min(self.longest, mark.position - start)
-        length, must_leave = self._contiguous(limit)
-        if length < self.chunk and not (flush or must_leave):
-            return None
-        return self._sending(start, self._cut(length))
+        while True:
+            mark = self._waiting[0] if self._waiting else None
+            if not self._unsent or (mark and mark.position <= self._unsent.start):
+                return self._take_mark(mark)
+            length = self._sendable(mark, flush)
+            if not length:
+                return None
+            pcm = self._send(length)
+            # Nothing, where it could not be read back: what comes after it is next.
+            if pcm:
+                return pcm
 
     def padding(self, seconds: float) -> bytes:
         """Silence for the stream that is not on the session's clock."""
@@ -199,12 +212,9 @@ class SendQueue:
         lost = sum(end - max(start, self.settled) for start, end in self._forgotten)
         self._forgotten.clear()
         self._cut_settled_replay()
-        self.sent = self._replay[0][0] if self._replay else self.sent
+        self.sent = self._replay.start if self._replay else self.sent
         self.settled = self.sent
-        self._unsent.extendleft(reversed(self._replay))
-        self._unsent_frames += self._replay_frames
-        self._replay.clear()
-        self._replay_frames = 0
+        self._unsent.take_back(self._replay)
         self._waiting.extendleft(reversed(self._asked))
         self._asked.clear()
         self._finalized_at = None
@@ -231,18 +241,46 @@ class SendQueue:
     @property
     def is_crowded(self) -> bool:
         """Whether so much was sent and not settled that there may soon be no room to keep it."""
-        return self._replay_frames > self.capacity // 2
+        since = self.sent - (self._finalized_at or 0)
+        return self._replay.frames > self.capacity // 2 and since >= self.audio_format.frames(CROWDED_SECONDS)
 
     @property
     def is_settled(self) -> bool:
         """Whether the server has answered for everything."""
-        return not self._unsent and (not self._replay or self.settled >= self.sent)
+        return not self._unsent and self.settled >= self.sent
 
     @property
     def unsettled_seconds(self) -> float:
         """Audio that was captured and is still here because nothing answered for it."""
-        settled = max(0, self.settled - self._replay[0][0]) if self._replay else 0
-        return self.audio_format.seconds(self._unsent_frames + self._replay_frames - settled)
+        settled = max(0, self.settled - self._replay.start) if self._replay else 0
+        return self.audio_format.seconds(self._unsent.frames + self._replay.frames - settled)
+
+    # The end.
+
+    def leave(self, *, complete: bool) -> None:
+        """Forget everything, or leave in the store what was not answered for, memory included.
+
+        Where nothing was in the store by then, nothing is left there.
+        """
+        if self.store is None:
+            return
+        if complete:
+            self.store.settle(self.captured)
+            return
+        chunks = [each for each in (*self._replay, *self._unsent) if self._replay.end(each) > self.settled]
+        if not all(each.is_in_memory for each in chunks):
+            for start, audio in chunks:
+                if isinstance(audio, bytes):
+                    self.store.keep(start, audio)
+
+    def _kept(self, pcm: bytes) -> Audio:
+        """Audio as it is kept: in memory, or in the store."""
+        if self.store is None:
+            return pcm
+        held = self._unsent.in_memory + self._replay.in_memory + len(pcm) // self.audio_format.frame_bytes
+        # What follows stored audio follows it there, until all of it is sent: fewer and longer files.
+        stored = self._unsent.is_stored_last or held > self.capacity
+        return (self.store.keep(self.captured, pcm) if stored else None) or pcm
 
     def _take_mark(self, mark: Optional[Mark]) -> Optional[Mark]:
         if mark is not None:
@@ -250,70 +288,51 @@ class SendQueue:
             self._asked.append(mark)
         return mark
 
-    def _contiguous(self, limit: int) -> Tuple[int, bool]:
-        """How many frames can leave as one message, and whether more cannot join them."""
-        start = self._unsent[0][0]
-        length = 0
-        for begin, pcm in self._unsent:
-            if begin != start + length:
-                return length, True
-            length += self._frames(pcm)
-            if length >= limit:
-                return limit, True
-        return length, False
+    def _sendable(self, mark: Optional[Mark], flush: bool) -> int:
+        """How many frames can leave as one message."""
+        if mark is None and len(self._unsent) == 1:
+            length = self._unsent.frames
+            if self.chunk <= length <= self.longest:
+                return length
+        limit = self.longest if mark is None else min(self.longest, mark.position - self._unsent.start)
+        length, must_leave = self._unsent.contiguous(limit)
+        return length if self.chunk <= length or flush or must_leave or mark else 0
 
-    def _cut(self, length: int) -> bytes:
-        parts: List[bytes] = []
-        while length > 0:
-            start, pcm = self._unsent.popleft()
-            frames = self._frames(pcm)
-            if frames > length:
-                at = length * self.audio_format.frame_bytes
-                self._unsent.appendleft((start + length, pcm[at:]))
-                pcm = pcm[:at]
-            parts.append(pcm)
-            length -= frames
-        return b"".join(parts)
-
-    def _sending(self, start: int, pcm: bytes) -> bytes:
-        frames = self._frames(pcm)
-        if start != self._continues_at:
-            self._clock.anchor(self.stream_sent, start)
-        self.stream_sent += frames
-        self._continues_at = self.sent = start + frames
-        self._unsent_frames -= frames
-        self._replay.append((start, pcm))
-        self._replay_frames += frames
+    def _send(self, length: int) -> bytes:
+        chunks, pcm = self._unsent.cut(length, self._note_unreadable)
+        if chunks:
+            start = chunks[0].start
+            if start != self._continues_at:
+                self._clock.anchor(self.stream_sent, start)
+            frames = len(pcm) // self.audio_format.frame_bytes
+            self.stream_sent += frames
+            self._continues_at = self.sent = start + frames
+            self._replay.extend(chunks)
         return pcm
+
+    def _note_unreadable(self, frames: int) -> None:
+        self.unreadable += frames
 
     def _settle(self, position: int) -> None:
         self.settled = max(self.settled, min(position, self.sent))
         self._trim_replay()
 
     def _trim_replay(self) -> None:
-        while self._replay and self._end(self._replay[0]) <= self.settled:
-            self._replay_frames -= self._frames(self._replay.popleft()[1])
+        while self._replay and self._replay.end(self._replay.first) <= self.settled:
+            self._replay.pop()
         while self._forgotten and self._forgotten[0][1] <= self.settled:
             self._forgotten.popleft()
+        if self.store is not None:
+            self.store.settle(self.settled)
 
     def _cut_settled_replay(self) -> None:
-        if self._replay and self._replay[0][0] < self.settled:
-            start, pcm = self._replay.popleft()
-            done = self.settled - start
-            self._replay.appendleft((self.settled, pcm[done * self.audio_format.frame_bytes :]))
-            self._replay_frames -= done
+        if self._replay and self._replay.start < self.settled:
+            self._replay.pop_frames(self.settled - self._replay.start)
 
     def _forget_what_is_too_much(self) -> None:
-        while self._replay and self._unsent_frames + self._replay_frames > self.capacity:
-            forgotten = self._replay.popleft()
-            self._replay_frames -= self._frames(forgotten[1])
-            start, end = forgotten[0], self._end(forgotten)
+        while self._replay.in_memory and self._unsent.in_memory + self._replay.in_memory > self.capacity:
+            forgotten = self._replay.pop_oldest_in_memory()
+            start, end = forgotten.start, self._replay.end(forgotten)
             if self._forgotten and self._forgotten[-1][1] == start:
                 start = self._forgotten.pop()[0]
             self._forgotten.append((start, end))
-
-    def _end(self, chunk: Chunk) -> int:
-        return chunk[0] + self._frames(chunk[1])
-
-    def _frames(self, pcm: bytes) -> int:
-        return len(pcm) // self.audio_format.frame_bytes

@@ -8,6 +8,7 @@ from typing import Iterator, Optional, Type
 from .audio.convert import Audio, to_pcm
 from .audio.format import AudioFormat
 from .errors import ConfigurationError, SessionClosed, WaitTimeout
+from .io_thread import IoThread
 from .lifetime import keep_track
 from .state import State, Stats
 from .stream import Stream
@@ -29,13 +30,14 @@ class Session:
     in order when it is left.
     """
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Stream, io: IoThread) -> None:
         self._stream = stream
+        self._io = io
 
     def open(self) -> "Session":
         """Connect, and start the source. Returns when audio is taken; raises what stands against it."""
         stream = self._stream
-        stream.start()
+        stream.start(self._io.thread)
         keep_track(self)
         try:
             stream.wait_for(lambda: stream.state >= State.STREAMING, None)

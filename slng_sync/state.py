@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Optional
 
 from .dispatch import DispatchTo
 from .exchange import Timing
@@ -34,6 +35,7 @@ class Settings:
     max_attempts: int = 8
     max_connection_seconds: float = float("inf")
     buffer_seconds: float = 120.0
+    spill: Optional[str] = None
     chunk_seconds: float = 0.05
     ping_interval: float = 5.0
     ping_timeout: float = 5.0

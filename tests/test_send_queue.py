@@ -61,6 +61,15 @@ def test_a_finalize_leaves_behind_the_audio_before_it() -> None:
     assert taken(queue) == [audio(0, 7), mark, audio(7, 60)]
 
 
+def test_a_finalize_after_a_pause_does_not_wait_for_more_audio() -> None:
+    """7 ms, then time without audio, then a finalize: nothing will join the 7 ms."""
+    queue = make_queue()
+    queue.put(audio(0, 7))
+    queue.skip(1000)
+    mark = queue.request(FINALIZE)
+    assert taken(queue) == [audio(0, 7), mark]
+
+
 def test_a_confirmed_finalize_settles_the_audio_before_it() -> None:
     """What is settled is forgotten; what came later is kept for a replay."""
     queue = make_queue()

@@ -9,13 +9,10 @@ from typing import List
 import pytest
 from talk import CLOSE, FINALIZE, SECOND, Talk, audio, chunks, finals, reson8, silence, soniox, text, tokens
 
-pytest.importorskip("pocketsphinx")
-
 from slng_sync.gateway import LocalGateway
 
 SPEECH = Path("/usr/share/pocketsphinx/test/data")
-if not SPEECH.exists():
-    pytest.skip("needs the recordings of pocketsphinx-testdata", allow_module_level=True)
+assert SPEECH.exists(), "apt-get install pocketsphinx-testdata"
 
 
 def recording(name: str) -> bytes:

@@ -1,0 +1,60 @@
+"""Cuts of every kind, by the hundred: every word once, in order, at its time.
+
+``tests/test_reconnect.py`` has a dozen cuts on a plain connection for each of its seeds. Here are others,
+by TLS too. With ``SLNG_NIGHTLY=1`` each run draws fresh seeds and makes hundreds of cuts; ``SLNG_SEED=n``
+repeats one. A failure names its seed.
+"""
+
+import os
+import random
+from typing import Any, List
+
+import pytest
+from test_reconnect import assert_all_heard, faults_from, speak
+from test_session import Heard
+
+from slng_sync import AudioLost, Closed, Dialect
+from slng_sync.gateway import Script
+
+NIGHTLY = os.environ.get("SLNG_NIGHTLY", "") not in ("", "0")
+CUTS = 50 if NIGHTLY else 8
+SECONDS_PER_CUT = 6.0
+
+
+def seeds() -> List[int]:
+    """Those to try: one that is asked for, fresh ones at night, else always the same."""
+    asked = os.environ.get("SLNG_SEED")
+    if asked:
+        return [int(asked)]
+    return [random.SystemRandom().randrange(10**6) for _ in range(3)] if NIGHTLY else [101]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", seeds())
+def test_many_cuts(way: Any, dialect: Dialect, seed: int) -> None:
+    """Resets, closes of every code, stalls, silence, refused upgrades, odd frames: every word once."""
+    rng = random.Random(seed)
+    seconds = CUTS * SECONDS_PER_CUT
+    script = Script.numbered(int(seconds * 2), utterance=rng.choice([3, 7, 20]))
+    heard = Heard()
+    print(f"SLNG_SEED={seed}")
+    with way.gateway(script, faults_from(rng, CUTS)) as server:
+        client = way.client(
+            server.url,
+            dialect,
+            heard,
+            max_attempts=200,
+            ping_interval=0.5,
+            ping_timeout=0.5,
+            # Room for all of it: what a full buffer costs is in test_full_buffer.py.
+            buffer_seconds=3600,
+        )
+        with client.listen() as session:
+            speak(session, script, seconds + 1.0, piece=rng.choice([0.05, 0.1, 0.25]))
+            session.finalize(timeout=120)
+        assert server.breaches == []
+        print(f"{len(server.connections)} connections")
+    assert_all_heard(heard, script, len(script.words))
+    assert heard.of(AudioLost) == [] and heard.errors == []
+    assert heard.items[-1] == Closed(complete=True)
