@@ -9,7 +9,7 @@ from .transcript import TranscriptLog
 
 __all__ = ["Delivery"]
 
-SEAM_FINALS = 8
+SEAM_FINALS = 40
 """Finals to look back upon for words that may come again."""
 
 
@@ -57,7 +57,7 @@ class Delivery:
         rest: Optional[Transcript] = transcript
         if self._seam is not None:
             rest = self._seam.trim(transcript)
-            if transcript.is_final and self._seam.passed(transcript):
+            if self._seam.is_over:
                 self._seam = None
         if rest is not None:
             self.log.add(rest)

@@ -73,6 +73,7 @@ class Exchange:
         self._end_mark: Optional[Mark] = None
         self._end_forms: Deque[Frame] = deque()
         self._held_at: Optional[float] = None
+        self._paced_at = now
         self._budget = MessageBudget(now)
 
     # What to say.
@@ -124,8 +125,15 @@ class Exchange:
         if isinstance(taken, Mark):
             return self._ask(taken, now)
         if taken is not None:
+            self._pace(now, len(taken) // self.queue.audio_format.frame_bytes)
             return self.dialect.audio(taken)
         return self._keepalive() if silent else None
+
+    def _pace(self, now: float, frames: int = 0) -> None:
+        """Keep count of the audio that a server has not heard yet if it listens in the pace of speech."""
+        waiting = max(0.0, self.queue.under_way - (now - self._paced_at))
+        self.queue.under_way = waiting + self.queue.audio_format.seconds(frames)
+        self._paced_at = now
 
     def _keepalive(self) -> Frame:
         if self.dialect.needs_first_audio and not self.queue.stream_sent:
@@ -223,6 +231,7 @@ class Exchange:
 
     def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
         """What a frame means, as far as it is anybody else's business."""
+        self._pace(now)
         heard = [each for each in self.decoder(frame) if not self._note(each)]
         if self.failure is None and self.ready and text(frame.get("type")).lower() != "ready":
             self.accepted = True

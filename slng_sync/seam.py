@@ -15,8 +15,8 @@ __all__ = ["Seam"]
 
 TOLERANCE = 0.05
 """Seconds by which a word's end may differ when it is heard again."""
-LONGEST_OVERLAP = 40
-"""Words; more than are spoken in the time that is ever replayed after its final."""
+LONGEST_OVERLAP = 200
+"""Words to look back upon: more are hardly said in the audio that is ever sent again."""
 CUT_WORDS = 2
 """Words at the beginning of a replay that may be fragments, because the audio began inside them."""
 
@@ -25,58 +25,68 @@ class Seam:
     """What was final before a new connection began, for the transcripts that come after it.
 
     ``said`` are the words of the last finals; ``end`` is where the last of them ended, ``begin`` where the
-    new connection's audio begins; in seconds of the session's clock.
+    new connection's audio begins; in seconds of the session's clock. ``is_over`` once nothing that comes can
+    be a repetition any more.
     """
 
     def __init__(self, said: Sequence[str], end: float, begin: float) -> None:
         self._said = [_plain(word) for word in said if _plain(word)][-LONGEST_OVERLAP:]
         self._end = end
-        self._begin = begin
-
-    @property
-    def overlaps(self) -> bool:
-        """Whether anything can come twice at all."""
-        return bool(self._said) and self._begin < self._end - TOLERANCE
+        # How many of them have come again; None until the first words tell where the repetition begins.
+        self._repeated: Optional[int] = None
+        self.is_over = not self._said or begin >= end - TOLERANCE
 
     def trim(self, transcript: Transcript) -> Optional[Transcript]:
         """The transcript without what was said before; None where nothing is left of it."""
-        if not self.overlaps:
+        if self.is_over:
             return transcript
         if transcript.words and all(word.end is not None for word in transcript.words):
             return self._by_time(transcript)
-        if transcript.start is not None and transcript.start >= self._end:
-            return transcript
         return self._by_words(transcript)
-
-    def passed(self, transcript: Transcript) -> bool:
-        """Whether what comes after this final can't be a repetition any more."""
-        return not self.overlaps or (transcript.end is not None and transcript.end > self._end + TOLERANCE)
 
     def _by_time(self, transcript: Transcript) -> Optional[Transcript]:
         kept = tuple(word for word in transcript.words if (word.end or 0.0) > self._end + TOLERANCE)
+        self.is_over = transcript.is_final and bool(kept)
         if len(kept) == len(transcript.words):
             return transcript
         return _rest(transcript, len(transcript.words) - len(kept), kept) if kept else None
 
     def _by_words(self, transcript: Transcript) -> Optional[Transcript]:
-        again = repeated(self._said, [_plain(word) for word in transcript.text.split()])
+        shown = transcript.text.split()
+        places = [place for place, word in enumerate(shown) if _plain(word)]
+        again, reached = self._align([_plain(shown[place]) for place in places], transcript.is_final)
+        if transcript.is_final:
+            self._repeated = reached
+            self.is_over = not again or reached == len(self._said)
         if not again:
             return transcript
-        return _rest(transcript, again, transcript.words[again:])
+        cut = places[again] if again < len(places) else len(shown)
+        return _rest(transcript, cut, transcript.words[cut:])
 
+    def _align(self, heard: List[str], is_final: bool) -> Tuple[int, int]:
+        """How many words at the beginning of ``heard`` were said before, and how far they reach in ``said``.
 
-def repeated(said: List[str], heard: List[str]) -> int:
-    """How many words at the beginning of ``heard`` repeat the end of ``said``, with fragments before them.
+        The first words that come may repeat any of what was said; those after them go on from there. The
+        longest run counts, and of several the earliest.
+        """
+        begins = (
+            range(len(self._said)) if self._repeated is None else range(self._repeated, self._repeated + 1)
+        )
+        fragments = CUT_WORDS if self._repeated is None else 0
+        best, again, reached = 0, 0, self._repeated or 0
+        for begin in begins:
+            for skipped in range(min(fragments, max(0, len(heard) - 1)) + 1):
+                length = min(len(self._said) - begin, len(heard) - skipped)
+                if length > best and self._is_repeated(heard, skipped, begin, length, is_final):
+                    best, again, reached = length, skipped + length, begin + length
+        return again, reached
 
-    The longest run counts. One that begins behind a fragment counts only where the fragment could be the rest
-    of the word that was said in its place.
-    """
-    for length in range(min(len(said), len(heard)), 0, -1):
-        tail = said[-length:]
-        for skipped in range(min(CUT_WORDS, len(heard) - length) + 1):
-            if heard[skipped : skipped + length] == tail and _are_fragments(heard[:skipped], said[:-length]):
-                return skipped + length
-    return 0
+    def _is_repeated(self, heard: List[str], skipped: int, begin: int, length: int, is_final: bool) -> bool:
+        run, said = heard[skipped : skipped + length], self._said[begin : begin + length]
+        if not is_final and skipped + length == len(heard) and said[-1].startswith(run[-1]):
+            # The last word of a guess may be only half there.
+            run = [*run[:-1], said[-1]]
+        return run == said and _are_fragments(heard[:skipped], self._said[:begin])
 
 
 def _are_fragments(heard: List[str], before: List[str]) -> bool:
@@ -92,9 +102,8 @@ def _rest(transcript: Transcript, count: int, words: Tuple[Word, ...]) -> Option
         return None
     starts = [word.start for word in words if word.start is not None]
     stable = text if transcript.is_final else ""
-    return replace(
-        transcript, text=text, words=words, stable=stable, start=starts[0] if starts else transcript.start
-    )
+    start = starts[0] if starts else transcript.start
+    return replace(transcript, text=text, words=words, stable=stable, start=start)
 
 
 def _plain(word: str) -> str:

@@ -24,6 +24,8 @@ __all__ = ["END", "FINALIZE", "Mark", "SendQueue"]
 
 CROWDED_SECONDS = 10.0
 """The least audio between two finalizes that nobody but the queue asks for."""
+UNANSWERED = 1000
+"""Finalizes without an answer to remember; more are never under way."""
 FINALIZE = "finalize"
 END = "end"
 
@@ -77,8 +79,10 @@ class SendQueue:
         self._forgotten: Deque[Tuple[int, int]] = deque()
         self._waiting: Deque[Mark] = deque()
         self._asked: Deque[Mark] = deque()
+        self._unanswered: Deque[int] = deque(maxlen=UNANSWERED)
         self._finalized_at: Optional[int] = None
         self._finalize_was_confirmed = False
+        self.under_way = 0.0
 
     # What comes in.
 
@@ -90,7 +94,8 @@ class SendQueue:
     @property
     def room(self) -> int:
         """Frames that may be put before the queue is full."""
-        return max(0, self.capacity - self._unsent.frames)
+        # Up to one half is left to what was sent and may have to be sent again.
+        return max(0, self.capacity - self._unsent.frames - min(self._replay.in_memory, self.capacity // 2))
 
     @property
     def excess(self) -> int:
@@ -176,18 +181,20 @@ class SendQueue:
         return self._asked[0] if self._asked else None
 
     def answer(self, *, confirmed: bool = True) -> Optional[Mark]:
-        """Settle the oldest finalize that was sent; a confirmed one settles the audio before it.
+        """Resolve the oldest finalize that was sent; a confirmation settles audio.
 
-        A confirmation that comes after its request was given up counts for what it is.
+        A confirmation does not say which finalize it answers, and it may come late: so it settles the audio
+        before the oldest one that never was confirmed, given up or not.
         """
         mark = self._asked.popleft() if self._asked and self._asked[0].kind == FINALIZE else None
         if mark is not None:
             mark.settle(confirmed=confirmed)
             self._finalized_at = mark.position
             self._finalize_was_confirmed = False
-        if confirmed and self._finalized_at is not None:
-            self._settle(self._finalized_at)
-            self._finalize_was_confirmed = True
+        if confirmed and self._unanswered:
+            position = self._unanswered.popleft()
+            self._settle(position)
+            self._finalize_was_confirmed = position == self._finalized_at
         return mark
 
     @property
@@ -217,7 +224,9 @@ class SendQueue:
         self._unsent.take_back(self._replay)
         self._waiting.extendleft(reversed(self._asked))
         self._asked.clear()
+        self._unanswered.clear()
         self._finalized_at = None
+        self.under_way = 0.0
         self.stream_sent = 0
         self._continues_at = None
         self._clock = StreamClock(self.audio_format.sample_rate, self.sent)
@@ -232,6 +241,11 @@ class SendQueue:
     def end(self, stream_seconds: float) -> float:
         """When something ended, by the server's count, on the session's clock."""
         return self._clock.end(stream_seconds)
+
+    @property
+    def heard(self) -> float:
+        """How far the server must have heard if it keeps up with speech: what went faster is under way."""
+        return self.reached - self.under_way
 
     @property
     def reached(self) -> float:
@@ -286,6 +300,8 @@ class SendQueue:
         if mark is not None:
             self._waiting.popleft()
             self._asked.append(mark)
+            if mark.kind == FINALIZE:
+                self._unanswered.append(mark.position)
         return mark
 
     def _sendable(self, mark: Optional[Mark], flush: bool) -> int:

@@ -52,6 +52,10 @@ class Timeline(Protocol):
     def reached(self) -> float:
         """How far the server can have heard, on the session's clock."""
 
+    @property
+    def heard(self) -> float:
+        """How far it must have heard, if it keeps up with speech."""
+
 
 class Settled(NamedTuple):
     """The server has answered for all audio up to ``seconds`` of the session's clock."""

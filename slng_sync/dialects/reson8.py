@@ -173,7 +173,7 @@ class Reson8Decoder:
         if said == self.pending:
             return []
         if self._segment_begun is None:
-            self._segment_begun = self._timeline.reached
+            self._segment_begun = self._timeline.heard
         partial = self._transcript(frame, said, is_final=False)
         self._partial = partial if said else None
         return [partial]
@@ -187,15 +187,12 @@ class Reson8Decoder:
             return [self._transcript(frame, "", is_final=False)] if was_open else []
         final = self._transcript(frame, said, is_final=True)
         heard: List[Heard] = [final]
-        if final.words and final.words[-1].end is not None:
-            heard.append(Settled(final.words[-1].end))
+        if (final.words and final.words[-1].end is not None) or _has_times(frame):
+            heard.append(Settled(final.end or 0.0))
         elif begun is not None:
-            heard.append(Settled(max(self._last_end_before(final), begun - PARTIAL_DELAY)))
+            heard.append(Settled(max(0.0, begun - PARTIAL_DELAY)))
         self._last_end = final.end or self._last_end
         return heard
-
-    def _last_end_before(self, final: Transcript) -> float:
-        return min(self._last_end, final.start if final.start is not None else self._last_end)
 
     def _transcript(
         self, frame: Mapping[str, Any], said: str, *, is_final: bool, complete: bool = True
@@ -252,6 +249,10 @@ class Reson8Decoder:
             speaker=label(entry.get("speaker")),
             language=label(entry.get("language")) or language,
         )
+
+
+def _has_times(frame: Mapping[str, Any]) -> bool:
+    return number(frame.get("start")) is not None and number(frame.get("duration")) is not None
 
 
 def _said(frame: Mapping[str, Any]) -> str:
