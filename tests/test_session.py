@@ -2,6 +2,9 @@
 
 import json
 import queue
+import signal
+import subprocess
+import sys
 import threading
 import time
 import wave
@@ -613,3 +616,30 @@ def test_a_file_that_cannot_be_written_is_refused(option: str, tmp_path: Path) -
         client.listen(**{option: tmp_path / "missing" / "file"})
     with pytest.raises(ConfigurationError, match=option):
         client.listen(**{option: 7})
+
+
+CTRL_C = """
+import sys
+from slng_sync import Client
+client = Client(sys.argv[1], api_key="any", base_url=sys.argv[2])
+client.on_final(lambda transcript: print("heard", flush=True))
+log = client.transcribe(bytes(32000 * 60), sample_rate=16000, speed=2)
+print("returned", len(log.words), flush=True)
+"""
+
+
+@BOTH
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to a process")
+def test_ctrl_c_in_transcribe_returns_what_there_is(dialect: Dialect) -> None:
+    """In order: the words so far are final, and the program goes on behind the call."""
+    with gateway(Script.numbered(100, utterance=2)) as server:
+        command = [sys.executable, "-c", CTRL_C, dialect.model, server.url]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "heard\n"
+            process.send_signal(signal.SIGINT)
+            rest = process.stdout.read().splitlines()
+        assert process.returncode == 0
+        assert server.breaches == []
+    assert rest[-1].startswith("returned ")
+    assert int(rest[-1].split()[1]) >= 2

@@ -16,6 +16,8 @@ __all__ = ["SonioxDecoder"]
 
 Token = Mapping[str, Any]
 
+LONGEST_SEGMENT = 1000
+"""Tokens of a final at the most, some minutes of speech: an endless one would cost more with each frame."""
 END_MARKER = "<end>"
 FIN_MARKER = "<fin>"
 
@@ -39,6 +41,10 @@ class Segment:
             (new := label(token.get(name))) and (old := self.label(name)) and new != old
             for name in ("speaker", "language")
         )
+
+    def is_full(self, token: Token) -> bool:
+        """Whether a word begins that had better begin another one: without endpoints, nothing else cuts."""
+        return len(self.spoken) >= LONGEST_SEGMENT and token["text"][:1].isspace()
 
     @property
     def awaits_translation(self) -> bool:
@@ -122,7 +128,7 @@ class SonioxDecoder:
         if _is_translation(token):
             self._translate(token)
             return []
-        finals = self._cut() if self._open.differs_from(token) else []
+        finals = self._cut() if self._open.differs_from(token) or self._open.is_full(token) else []
         self._open.spoken.append(token)
         return finals
 
