@@ -138,7 +138,8 @@ class _Follower:
         elif isinstance(event, Reconnecting):
             self.screen.note(f"{event.cause.message} Reconnecting (attempt {event.attempt}).")
         elif isinstance(event, Reconnected):
-            self.screen.note(f"Connected again after {event.outage:.1f} s; nothing is lost.")
+            again = f"{event.replayed:.1f} s of speech go out again"
+            self.screen.note(f"Connected again after {event.outage:.1f} s; {again}.")
         elif isinstance(event, MicrophoneSilent):
             self.screen.note(f"The microphone has been silent for {event.seconds:.0f} s. {event.hint}")
         elif isinstance(event, MicrophoneLost):
