@@ -28,6 +28,10 @@ class Tape:
 
     reached = 0.0
 
+    @property
+    def heard(self) -> float:
+        return self.reached
+
     def start(self, stream_seconds: float) -> float:
         return stream_seconds
 
