@@ -292,6 +292,7 @@ def faults_from(rng: random.Random, count: int) -> List[Faults]:
 
 @BOTH
 @pytest.mark.parametrize("seed", range(3))
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_chaos(dialect: Dialect, seed: int) -> None:
     """A dozen cuts of every kind, drawn from the seed: every word once, in order, at its time."""
