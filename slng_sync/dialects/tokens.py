@@ -8,16 +8,15 @@ change of language. Translated tokens belong to the spoken text before them, eve
 
 from typing import Any, List, Mapping, Optional, Sequence, Tuple
 
-from ..events import Endpoint, Flushed, Ready, Transcript, Translation, Word
+from ..events import Endpoint, Flushed, Ready, Transcript, Translation
 from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
 from .failures import failure_in
+from .phrase import Phrase, Token
 
 __all__ = ["SonioxDecoder"]
 
-Token = Mapping[str, Any]
-
 LONGEST_SEGMENT = 1000
-"""Tokens of a final at the most, some minutes of speech: an endless one would cost more with each frame."""
+"""Tokens of a final at the most, some minutes of speech: without endpoints nothing else cuts."""
 END_MARKER = "<end>"
 FIN_MARKER = "<fin>"
 
@@ -25,31 +24,36 @@ FIN_MARKER = "<fin>"
 class Segment:
     """The final tokens of a transcript to be, and those of its translation."""
 
-    __slots__ = ("spoken", "translated")
+    def __init__(self, timeline: Timeline) -> None:
+        self.spoken = Phrase(timeline)
+        self.translated = Phrase(timeline)
+        self.awaits_translation = False
 
-    def __init__(self) -> None:
-        self.spoken: List[Token] = []
-        self.translated: List[Token] = []
+    def copy(self) -> "Segment":
+        """The same once more, to which other tokens can be added."""
+        twin = Segment.__new__(Segment)
+        twin.spoken, twin.translated = self.spoken.copy(), self.translated.copy()
+        twin.awaits_translation = self.awaits_translation
+        return twin
 
-    def label(self, name: str) -> Optional[str]:
-        """Its speaker or its language: the last token's that has one."""
-        return next((found for token in reversed(self.spoken) if (found := label(token.get(name)))), None)
+    def add(self, token: Token) -> None:
+        """Add a token to what it belongs to."""
+        if _is_translation(token):
+            self.translated.add(token)
+            return
+        self.spoken.add(token)
+        if token.get("translation_status") == "original":
+            self.awaits_translation = True
 
-    def differs_from(self, token: Token) -> bool:
-        """Whether a spoken token belongs to another speaker or is in another language."""
-        return any(
-            (new := label(token.get(name))) and (old := self.label(name)) and new != old
-            for name in ("speaker", "language")
-        )
-
-    def is_full(self, token: Token) -> bool:
-        """Whether a word begins that had better begin another one: without endpoints, nothing else cuts."""
-        return len(self.spoken) >= LONGEST_SEGMENT and token["text"][:1].isspace()
+    def is_over(self, token: Token) -> bool:
+        """Whether a spoken token had better begin another one."""
+        full = self.spoken.length >= LONGEST_SEGMENT and token["text"][:1].isspace()
+        return full or self.spoken.differs_from(token)
 
     @property
-    def awaits_translation(self) -> bool:
-        """Whether its tokens say that a translation will follow."""
-        return any(token.get("translation_status") == "original" for token in self.spoken)
+    def is_empty(self) -> bool:
+        """Whether nothing was said."""
+        return not self.spoken.text.strip() and not self.translated.length
 
 
 class SonioxDecoder:
@@ -57,7 +61,7 @@ class SonioxDecoder:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
-        self._open = Segment()
+        self._open = Segment(timeline)
         self._held: List[Segment] = []
         self._tail: List[Token] = []
         self._shown = ""
@@ -86,7 +90,7 @@ class SonioxDecoder:
     @property
     def pending(self) -> str:
         """The text of the non-final tokens that were spoken."""
-        return _join(_spoken(self._tail)).strip()
+        return self._pending().spoken.text.strip()
 
     @property
     def held(self) -> bool:
@@ -102,9 +106,8 @@ class SonioxDecoder:
         """What is final and was not cut yet; with ``promote`` the non-final rest as well."""
         finals = self._cut() + self.release()
         self._shown = self.pending
-        if promote and self.pending:
-            spoken, translated, said = _spoken(self._tail), _translated(self._tail), self.pending
-            finals.append(self._transcript(spoken, translated, is_final=True, stable=said, complete=False))
+        if promote and self._shown:
+            finals.append(self._transcript(self._pending(), is_final=True, complete=False))
             self._tail = []
         return finals
 
@@ -112,7 +115,7 @@ class SonioxDecoder:
         heard: List[Heard] = []
         self._tail = []
         for token in tokens:
-            if isinstance(token, Mapping) and isinstance(token.get("text"), str):
+            if isinstance(token, dict) and isinstance(token.get("text"), str):
                 spoken, markers = _strip_markers(token)
                 if spoken is not None:
                     heard += self._take(spoken)
@@ -128,22 +131,22 @@ class SonioxDecoder:
         if _is_translation(token):
             self._translate(token)
             return []
-        finals = self._cut() if self._open.differs_from(token) or self._open.is_full(token) else []
-        self._open.spoken.append(token)
+        finals = self._cut() if self._open.is_over(token) else []
+        self._open.add(token)
         return finals
 
     def _translate(self, token: Token) -> None:
         """Give a translated token to the last spoken text in the language it was translated from."""
-        candidates = [each for each in (*self._held, self._open) if each.spoken]
+        candidates = [each for each in (*self._held, self._open) if each.spoken.length]
         source = label(token.get("source_language"))
-        fitting = [each for each in candidates if not source or each.label("language") in (None, source)]
+        fitting = [each for each in candidates if not source or each.spoken.last_language in (None, source)]
         chosen = (fitting or candidates or [self._open])[-1]
-        chosen.translated.append(token)
+        chosen.add(token)
 
     def _cut(self) -> List[Transcript]:
         """Close the open segment: a final, unless it still waits for its translation."""
-        segment, self._open = self._open, Segment()
-        if not _join(segment.spoken).strip() and not segment.translated:
+        segment, self._open = self._open, Segment(self._timeline)
+        if segment.is_empty:
             return []
         finals = self.release()
         if segment.awaits_translation:
@@ -152,90 +155,51 @@ class SonioxDecoder:
         return [*finals, self._final(segment)]
 
     def _partial(self, had_final: bool) -> List[Transcript]:
-        tokens = self._open.spoken + _spoken(self._tail)
-        translated = self._open.translated + _translated(self._tail)
-        shown = _join(tokens).strip()
+        segment = self._open.copy()
+        for token in self._tail:
+            segment.add(token)
+        shown = segment.spoken.text.strip()
         if shown == self._shown and not (had_final and shown):
             return []
         self._shown = shown
         if had_final and not shown:
             return []
-        stable = _join(self._open.spoken).lstrip()
+        stable = self._open.spoken.text.lstrip()
         stable = stable if shown.startswith(stable) else stable.rstrip()
-        return [
-            self._transcript(
-                tokens, self._open.translated + translated, is_final=False, stable=stable, text=shown
-            )
-        ]
+        return [self._transcript(segment, is_final=False, stable=stable)]
+
+    def _pending(self) -> Segment:
+        segment = Segment(self._timeline)
+        for token in self._tail:
+            segment.add(token)
+        return segment
 
     def _final(self, segment: Segment) -> Transcript:
-        stable = _join(segment.spoken).strip()
-        return self._transcript(segment.spoken, segment.translated, is_final=True, stable=stable)
+        return self._transcript(segment, is_final=True)
 
     def _transcript(
-        self,
-        spoken: List[Token],
-        translated: List[Token],
-        *,
-        is_final: bool,
-        stable: str,
-        text: Optional[str] = None,
-        complete: bool = True,
+        self, segment: Segment, *, is_final: bool, stable: Optional[str] = None, complete: bool = True
     ) -> Transcript:
-        words = self._words(spoken)
-        starts = [word.start for word in words if word.start is not None]
-        ends = [word.end for word in words if word.end is not None]
+        spoken, translated = segment.spoken, segment.translated
+        said, words = spoken.text.strip(), spoken.words()
         return Transcript(
-            text=stable if text is None else text,
-            is_final=is_final,
-            start=min(starts) if starts else None,
-            end=max(ends) if ends else None,
-            confidence=_mean([word.confidence for word in words]),
-            language=_label(spoken, "language"),
-            speaker=_label(spoken, "speaker"),
-            words=words,
-            stable=stable,
-            translation=_translation(translated),
-            complete=complete,
-            raw=self._frame,
-        )
-
-    def _words(self, tokens: List[Token]) -> Tuple[Word, ...]:
-        """Tokens that carry a leading blank, or follow one, begin a word."""
-        groups: List[List[Token]] = []
-        blank = True
-        for token in tokens:
-            said = token["text"]
-            if said.strip():
-                if blank or said[0].isspace() or not groups or _is_apart(groups[-1][-1], token):
-                    groups.append([])
-                groups[-1].append(token)
-            blank = not said or said[-1].isspace()
-        return tuple(self._word(group) for group in groups)
-
-    def _word(self, tokens: List[Token]) -> Word:
-        starts = [start for token in tokens if (start := number(token.get("start_ms"))) is not None]
-        ends = [end for token in tokens if (end := number(token.get("end_ms"))) is not None]
-        return Word(
-            text="".join(token["text"] for token in tokens).strip(),
-            start=self._timeline.start(min(starts) / 1000) if starts else None,
-            end=self._timeline.end(max(ends) / 1000) if ends else None,
-            confidence=_mean([number(token.get("confidence")) for token in tokens]),
-            speaker=_label(tokens, "speaker"),
-            language=_label(tokens, "language"),
+            said,
+            is_final,
+            spoken.start,
+            spoken.end,
+            spoken.confidence,
+            spoken.language,
+            spoken.speaker,
+            words,
+            said if stable is None else stable,
+            Translation(translated.text.strip(), translated.language) if translated.length else None,
+            complete,
+            self._frame,
         )
 
 
 def _is_translation(token: Token) -> bool:
     return token.get("translation_status") == "translation"
-
-
-def _spoken(tokens: Sequence[Token]) -> List[Token]:
-    return [token for token in tokens if not _is_translation(token)]
-
-
-def _translated(tokens: Sequence[Token]) -> List[Token]:
-    return [token for token in tokens if _is_translation(token)]
 
 
 def _strip_markers(token: Token) -> Tuple[Optional[Token], List[str]]:
@@ -247,37 +211,3 @@ def _strip_markers(token: Token) -> Tuple[Optional[Token], List[str]]:
     for marker in markers:
         said = said.replace(marker, "")
     return ({**token, "text": said} if said.strip() or not markers else None), markers
-
-
-def _join(tokens: Sequence[Token]) -> str:
-    """The tokens' text: they carry their own blanks, but for some that begin another language."""
-    parts: List[str] = []
-    last: Optional[Token] = None
-    for token in tokens:
-        said = token["text"]
-        if last is not None and _is_apart(last, token) and said[:1].strip() and parts[-1][-1:].strip():
-            parts.append(" ")
-        parts.append(said)
-        last = token if said else last
-    return "".join(parts)
-
-
-def _is_apart(before: Token, token: Token) -> bool:
-    """Whether two tokens are of different speakers or languages."""
-    return any(
-        (old := label(before.get(name))) and (new := label(token.get(name))) and old != new
-        for name in ("speaker", "language")
-    )
-
-
-def _label(tokens: Sequence[Token], name: str) -> Optional[str]:
-    return next((found for token in tokens if (found := label(token.get(name)))), None)
-
-
-def _translation(tokens: List[Token]) -> Optional[Translation]:
-    return Translation(_join(tokens).strip(), _label(tokens, "language")) if tokens else None
-
-
-def _mean(values: Sequence[Optional[float]]) -> Optional[float]:
-    known = [value for value in values if value is not None]
-    return round(sum(known) / len(known), 4) if known else None

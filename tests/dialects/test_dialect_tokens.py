@@ -351,3 +351,31 @@ def test_a_long_session_without_endpoints_is_bounded() -> None:
     listener.hear(*(frame(guessed(f" g{at}")) for at in range(20)))
     finals = listener.end().finals
     assert [len(final.words) for final in finals] == [1000] * 5
+
+
+def test_a_partial_has_each_word_of_its_translation_once() -> None:
+    decode = Soniox().decoder(Tape())
+
+    [partial] = decode(frame(original("Good morning"), translated("Bon", is_final=True)))
+    assert partial.translation.text == "Bon"
+    [partial] = decode(frame(original(" all", is_final=False), translated("jour", is_final=False)))
+    assert partial.translation.text == "Bonjour"
+
+
+def test_a_partial_costs_as_much_late_in_a_long_utterance_as_early() -> None:
+    class Counting(Tape):
+        asked = 0
+
+        def start(self, stream_seconds: float) -> float:
+            self.asked += 1
+            return stream_seconds
+
+    def words_placed_by_a_frame_after(count: int) -> int:
+        tape = Counting()
+        decode = Soniox().decoder(tape)
+        decode(frame(*(spoken(f" word{each}", start_ms=each) for each in range(count))))
+        tape.asked = 0
+        decode(frame(spoken(" one", start_ms=count), guessed(" more", start_ms=count + 1)))
+        return tape.asked
+
+    assert words_placed_by_a_frame_after(900) == words_placed_by_a_frame_after(9) > 0
