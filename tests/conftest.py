@@ -5,6 +5,7 @@ The checks run after each test without being asked for. What ends by itself gets
 
 import gc
 import os
+import signal
 import ssl
 import threading
 import time
@@ -32,6 +33,11 @@ _OWN = ("SLNG_API_KEY", "SLNG_BASE_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "WEBSO
 SLOW_FOLDERS = {"cli", "connection", "gateway"}
 
 failed = pytest.StashKey[bool]()
+
+
+def pytest_configure() -> None:
+    # A shell that runs the tests in the background has switched Ctrl-C off, for our children as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: List[pytest.Item]) -> None:
