@@ -5,7 +5,7 @@ audio and never restarts, whatever happens to the connection.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .errors import SlngError
 
@@ -25,6 +25,10 @@ __all__ = [
     "Translation",
     "Word",
 ]
+
+
+def _nothing() -> None:
+    return None
 
 
 @dataclass(frozen=True)
@@ -65,16 +69,45 @@ class Transcript:
 
     text: str
     is_final: bool
-    start: Optional[float] = None
-    end: Optional[float] = None
-    confidence: Optional[float] = None
-    language: Optional[str] = None
-    speaker: Optional[str] = None
-    words: Tuple[Word, ...] = ()
+    # Without a value in the class itself, so that ``__getattr__`` is asked for what ``later`` has left out.
+    start: Optional[float] = field(default_factory=_nothing)
+    end: Optional[float] = field(default_factory=_nothing)
+    confidence: Optional[float] = field(default_factory=_nothing)
+    language: Optional[str] = field(default_factory=_nothing)
+    speaker: Optional[str] = field(default_factory=_nothing)
+    words: Tuple[Word, ...] = field(default_factory=tuple)
     stable: str = ""
     translation: Optional[Translation] = None
     complete: bool = True
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def later(cls, details: Callable[[], Dict[str, Any]], **fields: Any) -> "Transcript":
+        """A transcript whose other fields are made by ``details`` when somebody asks for one of them.
+
+        ``details`` may be called more than once, and by any thread; it gives the same each time.
+        """
+        transcript = object.__new__(cls)
+        fields["_details"] = details
+        transcript.__dict__.update(fields)
+        return transcript
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            known = self.__dict__
+            details = known.get("_details")
+            if details is not None:
+                known.update(details())
+                known.pop("_details", None)
+            if name not in known:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return known[name]
+
+    def __getstate__(self) -> Dict[str, Any]:
+        """What is pickled and copied: no promise of details, but the details."""
+        assert self.words is not None
+        return self.__dict__
 
 
 class Event:

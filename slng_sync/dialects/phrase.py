@@ -1,74 +1,98 @@
-"""Tokens put together: the text and the words of what was said without a break, token by token.
+"""Tokens put together: the text of what was said without a break, at once; its words, for who asks.
 
-What was added once is not looked at again, so a partial costs as much at the end of a long utterance as at
-its beginning. No I/O.
+A frame costs its own tokens only, however long the utterance is by then. No I/O.
 """
 
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Word
 from .base import Timeline, label, number
 
-__all__ = ["Phrase", "Token"]
+__all__ = ["Phrase", "Text", "Token"]
 
 Token = Mapping[str, Any]
 
 
-class Phrase:
-    """What tokens say. ``start`` and ``end`` in seconds on the session's clock; None where nothing tells.
+class Text:
+    """The text of tokens. They carry their own blanks, but for some that begin another language."""
 
-    ``speaker`` and ``language`` are those of the first token that has them; ``length`` counts the tokens.
+    __slots__ = ("language", "speaker", "text")
+
+    def __init__(self) -> None:
+        self.text = ""
+        # Of the last token that has them.
+        self.speaker: Optional[str] = None
+        self.language: Optional[str] = None
+
+    def and_then(self, tokens: Sequence[Token]) -> "Text":
+        """A text that goes on with these tokens; this one stays as it is."""
+        text = Text()
+        text.text, text.speaker, text.language = self.text, self.speaker, self.language
+        for token in tokens:
+            if "language" in token or "speaker" in token:
+                break
+        else:
+            # Nobody takes turns, so that ``add`` would do no more.
+            text.text += "".join([token["text"] for token in tokens])
+            return text
+        for token in tokens:
+            text.add(token)
+        return text
+
+    def differs_from(self, token: Token) -> bool:
+        """Whether a token is another speaker's or in another language."""
+        speaker, language = label(token.get("speaker")), label(token.get("language"))
+        return (speaker is not None and self.speaker not in (None, speaker)) or (
+            language is not None and self.language not in (None, language)
+        )
+
+    def add(self, token: Token) -> bool:
+        """Add a token; whether it begins a word."""
+        said: str = token["text"]
+        apart = False
+        if "language" in token or "speaker" in token:
+            apart = self.differs_from(token)
+            self.speaker = label(token.get("speaker")) or self.speaker
+            self.language = label(token.get("language")) or self.language
+        if not said or said.isspace():
+            self.text += said
+            return False
+        begins = not self.text or said[0].isspace() or self.text[-1].isspace()
+        self.text += f" {said}" if apart and not begins else said
+        return begins or apart
+
+
+class Phrase:
+    """The words of tokens. ``start`` and ``end`` in seconds on the session's clock; None where nothing tells.
+
+    ``speaker`` and ``language`` are those of the first token that has them.
     """
 
     def __init__(self, timeline: Timeline) -> None:
-        self.length = 0
-        self.text = ""
         self.speaker: Optional[str] = None
         self.language: Optional[str] = None
         self.start: Optional[float] = None
         self.end: Optional[float] = None
         self._timeline = timeline
-        self._last_speaker: Optional[str] = None
-        self.last_language: Optional[str] = None
+        self._text = Text()
         self._words: List[Word] = []
         self._confidences: List[float] = []
         # The tokens of the last word, to which the next token may belong.
         self._open: List[Token] = []
 
-    def copy(self) -> "Phrase":
-        """The same once more, to which other tokens can be added."""
-        twin = Phrase.__new__(Phrase)
-        twin.__dict__.update(self.__dict__)
-        twin._words, twin._confidences = self._words[:], self._confidences[:]
-        twin._open = self._open[:]
-        return twin
-
-    def differs_from(self, token: Token) -> bool:
-        """Whether a token is another speaker's or in another language."""
-        speaker, language = _labels(token)
-        return (speaker is not None and self._last_speaker not in (None, speaker)) or (
-            language is not None and self.last_language not in (None, language)
-        )
-
-    def add(self, token: Token) -> None:
-        """Add a token. They carry their own blanks, but for some that begin another language."""
-        said = token["text"]
-        self.length += 1
-        apart = self.differs_from(token)
-        self._note_labels(token)
-        if not said.strip():
-            self.text += said
-            return
-        joined = not (said[0].isspace() or self.text[-1:].isspace())
-        if apart and joined:
-            self.text += " "
-        if apart or not joined:
-            self._end_word()
-        self.text += said
-        self._open.append(token)
+    def and_then(self, tokens: Iterable[Token]) -> "Phrase":
+        """A phrase that goes on with these tokens; this one stays as it is."""
+        phrase = Phrase.__new__(Phrase)
+        phrase.__dict__.update(self.__dict__)
+        phrase._text = self._text.and_then(())
+        phrase._words, phrase._confidences = self._words[:], self._confidences[:]
+        phrase._open = self._open[:]
+        for token in tokens:
+            phrase._add(token)
+        return phrase
 
     def words(self) -> Tuple[Word, ...]:
-        """The words so far. What is added after this begins a new one."""
+        """The words. Nothing is added to a phrase after this."""
         self._end_word()
         return tuple(self._words)
 
@@ -77,12 +101,13 @@ class Phrase:
         """The mean of the words'."""
         return _mean(self._confidences)
 
-    def _note_labels(self, token: Token) -> None:
-        speaker, language = _labels(token)
-        if speaker:
-            self.speaker, self._last_speaker = self.speaker or speaker, speaker
-        if language:
-            self.language, self.last_language = self.language or language, language
+    def _add(self, token: Token) -> None:
+        if self._text.add(token):
+            self._end_word()
+        self.speaker = self.speaker or self._text.speaker
+        self.language = self.language or self._text.language
+        if token["text"].strip():
+            self._open.append(token)
 
     def _end_word(self) -> None:
         if not self._open:
@@ -95,7 +120,6 @@ class Phrase:
         self.end = _most(self.end, word.end)
 
     def _word(self, tokens: Sequence[Token]) -> Word:
-        # One pass, no helpers: half of the cost of a frame is here.
         start = end = speaker = language = None
         confidences: List[float] = []
         for token in tokens:
@@ -106,9 +130,8 @@ class Phrase:
                 confidences.append(confidence)
             speaker = speaker or label(token.get("speaker"))
             language = language or label(token.get("language"))
-        said = tokens[0]["text"] if len(tokens) == 1 else "".join(token["text"] for token in tokens)
         return Word(
-            said.strip(),
+            "".join(token["text"] for token in tokens).strip(),
             None if start is None else self._timeline.start(start / 1000),
             None if end is None else self._timeline.end(end / 1000),
             _mean(confidences),
@@ -123,10 +146,6 @@ def _least(one: Optional[float], other: Optional[float]) -> Optional[float]:
 
 def _most(one: Optional[float], other: Optional[float]) -> Optional[float]:
     return other if one is None else one if other is None or one > other else other
-
-
-def _labels(token: Token) -> Tuple[Optional[str], Optional[str]]:
-    return label(token.get("speaker")), label(token.get("language"))
 
 
 def _mean(values: Sequence[float]) -> Optional[float]:

@@ -98,7 +98,7 @@ class Reson8(Dialect):
     def audio(self, pcm: bytes) -> Frame:
         """Raw samples without any header, in the chosen envelope."""
         if self.audio_envelope == "binary":
-            return Frame(pcm, binary=True)
+            return Frame(pcm, True)
         # Put together by hand: a JSON encoder would look at every character of the base64.
         return Frame(b'{"type":"audio","data":"' + b64encode(pcm) + b'"}')
 
@@ -137,10 +137,11 @@ class Reson8Decoder:
 
     def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
         """Decode one frame."""
-        failure = failure_in(frame)
-        if failure is not None:
-            return [Failure(failure)]
         kind = text(frame.get("type")).lower()
+        if kind == "error" or "error_code" in frame:
+            failure = failure_in(frame)
+            if failure is not None:
+                return [Failure(failure)]
         if kind == "partial_transcript":
             return self._heard_partial(frame)
         if kind == "final_transcript":
@@ -215,10 +216,11 @@ class Reson8Decoder:
 
     def _span(self, frame: Mapping[str, Any], words: Tuple[Word, ...]) -> Tuple[float, float]:
         """Where it stands: by its words, by ``start`` and ``duration``, else from the last final to now."""
-        starts = [word.start for word in words if word.start is not None]
-        ends = [word.end for word in words if word.end is not None]
-        if starts and ends:
-            return min(starts), max(ends)
+        if words:
+            starts = [word.start for word in words if word.start is not None]
+            ends = [word.end for word in words if word.end is not None]
+            if starts and ends:
+                return min(starts), max(ends)
         begin, duration = number(frame.get("start")), number(frame.get("duration"))
         if begin is not None and duration is not None:
             return self._timeline.start(begin), self._timeline.end(begin + duration)
@@ -230,7 +232,7 @@ class Reson8Decoder:
         return round(start, 6), end
 
     def _words(self, entries: object, language: Optional[str]) -> Tuple[Word, ...]:
-        if not isinstance(entries, list):
+        if not entries or not isinstance(entries, list):
             return ()
         words = (self._word(entry, language) for entry in entries if isinstance(entry, Mapping))
         return tuple(word for word in words if word.text)

@@ -144,7 +144,7 @@ class Soniox(Dialect):
 
     def audio(self, pcm: bytes) -> Frame:
         """Plain binary. An empty one would end the stream."""
-        return Frame(pcm, binary=True)
+        return Frame(pcm, True)
 
     def finalize(self) -> Frame:
         """Makes every pending token final; answered by ``<fin>`` [soniox manual-finalization]."""

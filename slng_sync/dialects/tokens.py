@@ -6,12 +6,13 @@ change of language. Translated tokens belong to the spoken text before them, eve
 [soniox-ws-api, real-time-transcription, real-time-translation].
 """
 
-from typing import Any, List, Mapping, Optional, Sequence, Tuple
+import functools
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
 from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
 from .failures import failure_in
-from .phrase import Phrase, Token
+from .phrase import Phrase, Text, Token
 
 __all__ = ["SonioxDecoder"]
 
@@ -25,35 +26,43 @@ class Segment:
     """The final tokens of a transcript to be, and those of its translation."""
 
     def __init__(self, timeline: Timeline) -> None:
-        self.spoken = Phrase(timeline)
-        self.translated = Phrase(timeline)
+        self.text = Text()
+        self.spoken: List[Token] = []
+        self.translation = Text()
+        self.translated: List[Token] = []
         self.awaits_translation = False
-
-    def copy(self) -> "Segment":
-        """The same once more, to which other tokens can be added."""
-        twin = Segment.__new__(Segment)
-        twin.spoken, twin.translated = self.spoken.copy(), self.translated.copy()
-        twin.awaits_translation = self.awaits_translation
-        return twin
+        self._timeline = timeline
+        self._known = (0, Phrase(timeline))
 
     def add(self, token: Token) -> None:
         """Add a token to what it belongs to."""
         if _is_translation(token):
-            self.translated.add(token)
+            self.translation.add(token)
+            self.translated.append(token)
             return
-        self.spoken.add(token)
+        self.text.add(token)
+        self.spoken.append(token)
         if token.get("translation_status") == "original":
             self.awaits_translation = True
 
     def is_over(self, token: Token) -> bool:
         """Whether a spoken token had better begin another one."""
-        full = self.spoken.length >= LONGEST_SEGMENT and token["text"][:1].isspace()
-        return full or self.spoken.differs_from(token)
+        full = len(self.spoken) >= LONGEST_SEGMENT and token["text"][:1].isspace()
+        return full or self.text.differs_from(token)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was said."""
-        return not self.spoken.text.strip() and not self.translated.length
+        return not self.translated and not self.text.text.strip()
+
+    def phrase(self, count: int) -> Phrase:
+        """The words of the first ``count`` spoken tokens; callable from any thread."""
+        known, phrase = self._known
+        if known > count:
+            return Phrase(self._timeline).and_then(self.spoken[:count])
+        # Replaced and never changed: whoever else is here finds the old one or the new one.
+        self._known = (count, phrase.and_then(self.spoken[known:count]))
+        return self._known[1]
 
 
 class SonioxDecoder:
@@ -70,12 +79,13 @@ class SonioxDecoder:
     def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
         """Decode one frame."""
         self._frame = frame
-        failure = failure_in(frame)
-        if failure is not None:
-            # Its empty list of tokens clears nothing.
-            return [*self.end(), Failure(failure)]
-        if text(frame.get("type")).lower() == "ready":
-            return [Ready(label(frame.get("session_id")))]
+        if "type" in frame or "error_code" in frame:
+            failure = failure_in(frame)
+            if failure is not None:
+                # Its empty list of tokens clears nothing.
+                return [*self.end(), Failure(failure)]
+            if text(frame.get("type")).lower() == "ready":
+                return [Ready(label(frame.get("session_id")))]
         heard: List[Heard] = []
         tokens = frame.get("tokens")
         if isinstance(tokens, list):
@@ -90,7 +100,7 @@ class SonioxDecoder:
     @property
     def pending(self) -> str:
         """The text of the non-final tokens that were spoken."""
-        return self._pending().spoken.text.strip()
+        return self._pending().text.text.strip()
 
     @property
     def held(self) -> bool:
@@ -107,27 +117,42 @@ class SonioxDecoder:
         finals = self._cut() + self.release()
         self._shown = self.pending
         if promote and self._shown:
-            finals.append(self._transcript(self._pending(), is_final=True, complete=False))
+            finals.append(self._final(self._pending(), complete=False))
             self._tail = []
         return finals
 
     def _fold(self, tokens: Sequence[object]) -> List[Heard]:
         heard: List[Heard] = []
-        self._tail = []
+        self._tail = tail = []
         for token in tokens:
-            if isinstance(token, dict) and isinstance(token.get("text"), str):
-                spoken, markers = _strip_markers(token)
-                if spoken is not None:
-                    heard += self._take(spoken)
-                for marker in markers:
-                    heard += [*self._cut(), Endpoint() if marker == END_MARKER else Flushed()]
-        heard += self._partial(any(isinstance(each, Transcript) for each in heard))
+            if not isinstance(token, dict):
+                continue
+            said = token.get("text")
+            if not isinstance(said, str):
+                continue
+            if "<" in said:
+                heard += self._take_marked(token)
+            elif token.get("is_final"):
+                heard += self._take(token)
+            else:
+                tail.append(token)
+        heard += self._partial(any(isinstance(each, Transcript) for each in heard) if heard else False)
+        return heard
+
+    def _take_marked(self, marked: Token) -> List[Heard]:
+        """Take a token that may have markers in it, or be one."""
+        heard: List[Heard] = []
+        token, markers = _strip_markers(marked)
+        if token is not None and token.get("is_final"):
+            heard += self._take(token)
+        elif token is not None:
+            self._tail.append(token)
+        for marker in markers:
+            heard += [*self._cut(), Endpoint() if marker == END_MARKER else Flushed()]
         return heard
 
     def _take(self, token: Token) -> List[Transcript]:
-        if not token.get("is_final"):
-            self._tail.append(token)
-            return []
+        """Take a token that is final."""
         if _is_translation(token):
             self._translate(token)
             return []
@@ -137,9 +162,9 @@ class SonioxDecoder:
 
     def _translate(self, token: Token) -> None:
         """Give a translated token to the last spoken text in the language it was translated from."""
-        candidates = [each for each in (*self._held, self._open) if each.spoken.length]
+        candidates = [each for each in (*self._held, self._open) if each.spoken]
         source = label(token.get("source_language"))
-        fitting = [each for each in candidates if not source or each.spoken.last_language in (None, source)]
+        fitting = [each for each in candidates if not source or each.text.language in (None, source)]
         chosen = (fitting or candidates or [self._open])[-1]
         chosen.add(token)
 
@@ -155,18 +180,18 @@ class SonioxDecoder:
         return [*finals, self._final(segment)]
 
     def _partial(self, had_final: bool) -> List[Transcript]:
-        segment = self._open.copy()
-        for token in self._tail:
-            segment.add(token)
-        shown = segment.spoken.text.strip()
+        segment, tail = self._open, self._tail
+        translated = [token for token in tail if token.get("translation_status") == "translation"]
+        spoken = [token for token in tail if not _is_translation(token)] if translated else tail
+        shown = segment.text.and_then(spoken).text.strip()
         if shown == self._shown and not (had_final and shown):
             return []
         self._shown = shown
         if had_final and not shown:
             return []
-        stable = self._open.spoken.text.lstrip()
+        stable = segment.text.text.lstrip()
         stable = stable if shown.startswith(stable) else stable.rstrip()
-        return [self._transcript(segment, is_final=False, stable=stable)]
+        return [self._transcript(segment, spoken, translated, text=shown, stable=stable)]
 
     def _pending(self) -> Segment:
         segment = Segment(self._timeline)
@@ -174,28 +199,52 @@ class SonioxDecoder:
             segment.add(token)
         return segment
 
-    def _final(self, segment: Segment) -> Transcript:
-        return self._transcript(segment, is_final=True)
+    def _final(self, segment: Segment, *, complete: bool = True) -> Transcript:
+        said = segment.text.text.strip()
+        return self._transcript(segment, (), (), text=said, stable=said, is_final=True, complete=complete)
 
     def _transcript(
-        self, segment: Segment, *, is_final: bool, stable: Optional[str] = None, complete: bool = True
+        self,
+        segment: Segment,
+        spoken: Sequence[Token],
+        translated: Sequence[Token],
+        *,
+        text: str,
+        stable: str,
+        is_final: bool = False,
+        complete: bool = True,
     ) -> Transcript:
-        spoken, translated = segment.spoken, segment.translated
-        said, words = spoken.text.strip(), spoken.words()
-        return Transcript(
-            said,
-            is_final,
-            spoken.start,
-            spoken.end,
-            spoken.confidence,
-            spoken.language,
-            spoken.speaker,
-            words,
-            said if stable is None else stable,
-            Translation(translated.text.strip(), translated.language) if translated.length else None,
-            complete,
-            self._frame,
+        """What the segment says, with tokens that are not final behind it."""
+        return Transcript.later(
+            functools.partial(_details, segment, len(segment.spoken), spoken),
+            text=text,
+            is_final=is_final,
+            stable=stable,
+            translation=_translation(segment, translated),
+            complete=complete,
+            raw=self._frame,
         )
+
+
+def _details(segment: Segment, count: int, tail: Sequence[Token]) -> Dict[str, Any]:
+    """What not everybody asks for, and what costs the most."""
+    phrase = segment.phrase(count).and_then(tail)
+    return {
+        "words": phrase.words(),
+        "start": phrase.start,
+        "end": phrase.end,
+        "confidence": phrase.confidence,
+        "language": phrase.language,
+        "speaker": phrase.speaker,
+    }
+
+
+def _translation(segment: Segment, tail: Sequence[Token]) -> Optional[Translation]:
+    if not segment.translated and not tail:
+        return None
+    said = segment.translation.and_then(tail)
+    languages = (label(token.get("language")) for token in (*segment.translated, *tail))
+    return Translation(said.text.strip(), next(filter(None, languages), None))
 
 
 def _is_translation(token: Token) -> bool:
@@ -205,8 +254,6 @@ def _is_translation(token: Token) -> bool:
 def _strip_markers(token: Token) -> Tuple[Optional[Token], List[str]]:
     """The token without markers, None where nothing is left of it, and its markers; some come glued on."""
     said = token["text"]
-    if "<" not in said:
-        return token, []
     markers = [marker for marker in (END_MARKER, FIN_MARKER) if marker in said]
     for marker in markers:
         said = said.replace(marker, "")

@@ -1,6 +1,9 @@
 """Soniox's tokens, however the server cuts them into frames."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+import copy
+import dataclasses
+import pickle
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import pytest
 from hypothesis import given
@@ -373,9 +376,41 @@ def test_a_partial_costs_as_much_late_in_a_long_utterance_as_early() -> None:
     def words_placed_by_a_frame_after(count: int) -> int:
         tape = Counting()
         decode = Soniox().decoder(tape)
-        decode(frame(*(spoken(f" word{each}", start_ms=each) for each in range(count))))
+        [earlier] = decode(frame(*(spoken(f" word{each}", start_ms=each) for each in range(count))))
+        assert len(earlier.words) == count
         tape.asked = 0
-        decode(frame(spoken(" one", start_ms=count), guessed(" more", start_ms=count + 1)))
+        [later] = decode(frame(spoken(" one", start_ms=count), guessed(" more", start_ms=count + 1)))
+        assert len(later.words) == count + 2
         return tape.asked
 
     assert words_placed_by_a_frame_after(900) == words_placed_by_a_frame_after(9) > 0
+
+
+def test_words_are_made_when_somebody_asks_for_them() -> None:
+    decode = Soniox().decoder(Tape())
+    [earlier] = decode(frame(spoken("Good", start_ms=100), guessed(" mor", start_ms=300)))
+    [later] = decode(frame(spoken(" morning", start_ms=300), guessed(" all", end_ms=900)))
+
+    assert [word.text for word in later.words] == ["Good", "morning", "all"]
+    assert [word.text for word in earlier.words] == ["Good", "mor"], "whatever came meanwhile"
+    assert (earlier.start, earlier.end, later.end) == (0.1, None, 0.9)
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it)), dataclasses.replace],
+    ids=["copy", "deepcopy", "pickle", "replace"],
+)
+def test_a_copy_has_its_words_as_well(copied: Callable[[Transcript], Transcript]) -> None:
+    [partial] = Soniox().decoder(Tape())(frame(guessed("Hello", start_ms=100, confidence=0.5)))
+    twin = copied(partial)
+    assert twin == partial and twin.words[0].start == 0.1 and twin.confidence == 0.5
+    assert "Hello" in repr(twin) and hash(twin) == hash(partial)
+
+
+def test_what_a_transcript_does_not_have_is_an_attribute_error() -> None:
+    [partial] = Soniox().decoder(Tape())(frame(guessed("Hello")))
+    with pytest.raises(AttributeError, match="no attribute 'txt'"):
+        assert partial.txt
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        partial.words = ()
