@@ -4,6 +4,8 @@ import functools
 import logging
 import math
 import ssl
+import sys
+import types
 from pathlib import Path
 from typing import Any, Dict, List
 
@@ -503,3 +505,12 @@ class TestSession:
         with Gateway() as gateway, client(gateway.url).listen() as session:
             with pytest.raises(ConfigurationError, match="manual"):
                 session.poll()
+
+
+def test_another_package_of_the_name_websocket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyPI has a package that takes websocket-client's place: the error says which, and how to mend it."""
+    monkeypatch.setitem(sys.modules, "websocket", types.ModuleType("websocket"))
+    with RawServer(after_upgrade(polite)) as server:
+        with pytest.raises(ConfigurationError, match="hides websocket-client") as caught:
+            client(server.url).listen()
+    assert "pip uninstall websocket" in caught.value.hint

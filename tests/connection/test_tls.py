@@ -33,8 +33,9 @@ from loopback import (
 from websockets.asyncio.server import ServerConnection
 
 from slng_sync import ConnectError, ConnectionLost, Soniox
-from slng_sync.connection import Closed, Message, open_connection
+from slng_sync.connection import Closed, open_connection
 from slng_sync.dialects.base import Frame
+from slng_sync.frames import Message
 from slng_sync.opening import Opening
 from slng_sync.route import make_route
 from slng_sync.transport import WakeUp, wait
@@ -344,7 +345,6 @@ def converse(url: str, ca_file: str, count: int) -> List[bytes]:
             closed = any(isinstance(each, Closed) for each in received)
             if not (early or closed):
                 wait(connection.transport.sock, wake, 1.0, write=backlog)
-                wake.clear()
                 with lock:
                     connection.transport.flush()
     finally:
