@@ -22,6 +22,8 @@ class Callbacks:
     """The registered functions. They run in the order of registration."""
 
     def __init__(self) -> None:
+        self.want_frames = False
+        """Whether somebody has asked for the frames themselves."""
         self._functions: Dict[str, List[Callable[[Any], Any]]] = {kind: [] for kind in KINDS}
 
     def add(self, kind: str, function: object) -> None:
@@ -34,6 +36,7 @@ class Callbacks:
                 hint="Use asyncio.run_coroutine_threadsafe(...) inside an ordinary one.",
             )
         self._functions[kind].append(function)
+        self.want_frames = self.want_frames or kind == "on_message"
 
     def has(self, kind: str) -> bool:
         """Whether anybody wants these."""

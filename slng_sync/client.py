@@ -234,7 +234,7 @@ class Client:
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
         raises: bool = False,
-        tap: Callable[[Any], None] = lambda item: None,
+        tap: Optional[Callable[[Any], None]] = None,
     ) -> Session:
         reader = (
             None

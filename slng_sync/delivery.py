@@ -16,10 +16,10 @@ SEAM_FINALS = 40
 class Delivery:
     """Hands items on in order; behind a broken line without the words that come a second time.
 
-    ``tap`` sees each item first, on the thread that delivers it. The session's lock is held.
+    ``tap``, where there is one, sees each item first, on the thread that hands it on. The lock is held.
     """
 
-    def __init__(self, dispatch: Dispatch, tap: Callable[[Any], None]) -> None:
+    def __init__(self, dispatch: Dispatch, tap: Optional[Callable[[Any], None]] = None) -> None:
         self.log = TranscriptLog()
         self.session_id: Optional[str] = None
         self.partials = 0
@@ -43,7 +43,8 @@ class Delivery:
 
     def tell(self, item: Any) -> None:
         """Deliver what is no transcript."""
-        self._tap(item)
+        if self._tap is not None:
+            self._tap(item)
         self._dispatch.put(item)
 
     def begin_seam(self, begin: float) -> None:

@@ -6,7 +6,6 @@ nothing else: meanwhile a partial that was not delivered yet gives way to the ne
 
 import inspect
 import threading
-import time
 from collections import deque
 from typing import Any, Callable, Deque, Optional, Union
 
@@ -35,17 +34,32 @@ def check_dispatch(dispatch: object) -> None:
 
 
 class Dispatch:
-    """A queue of deliveries and the thread that makes them. ``deliver`` must not raise."""
+    """A queue of deliveries and the thread that makes them. ``deliver`` must not raise.
 
-    def __init__(self, to: DispatchTo, deliver: Callable[[Any], None]) -> None:
+    While there is nothing to deliver the thread is in ``idle()``, which returns once ``wake()`` is called, or
+    earlier. One thread at a time puts items in.
+    """
+
+    def __init__(
+        self,
+        to: DispatchTo,
+        deliver: Callable[[Any], None],
+        *,
+        idle: Callable[[], None],
+        wake: Callable[[], None],
+    ) -> None:
         self._to = to
         self._deliver_one = deliver
+        self._idle = idle
         self._items: Deque[Any] = deque()
-        self._changed = threading.Condition()
+        self._polled = threading.Condition()
         self._closed = False
         self._delivering_on: Optional[threading.Thread] = None
+        self._ident: Optional[int] = None
         self._thread: Optional[threading.Thread] = None
+        self._wake = self._wake_poll
         if to != "manual":
+            self._wake = wake
             # Daemon: a callback that never returns must not keep the process from ending.
             self._thread = threading.Thread(target=self._run, name="slng-callbacks", daemon=True)
 
@@ -55,33 +69,27 @@ class Dispatch:
             self._thread.start()
 
     def put(self, item: Any) -> None:
-        """Queue a delivery. Callable from any thread; after ``close`` it is too late."""
-        with self._changed:
-            if self._closed:
-                return
-            if self._items and _is_partial(item) and _is_partial(self._items[-1]):
-                self._items[-1] = item
-                return
+        """Queue a delivery. After ``close`` it is too late."""
+        if self._closed:
+            return
+        if not (self._items and _is_partial(item) and self._replace_partial(item)):
             self._items.append(item)
-            self._changed.notify_all()
+        if threading.get_ident() != self._ident:
+            self._wake()
 
     def close(self) -> None:
         """Nothing more will be put; what is queued is still delivered."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        self._wake()
 
     def poll(self, timeout: float = 0.0) -> int:
         """Deliver what is queued, waiting at most ``timeout`` seconds for the first; tell how many."""
-        self._wait(timeout)
+        with self._polled:
+            self._polled.wait_for(lambda: self._items or self._closed, timeout)
         count = 0
-        while True:
-            with self._changed:
-                if not self._items:
-                    return count
-                item = self._items.popleft()
-            self._deliver(item)
+        while self._deliver_next():
             count += 1
+        return count
 
     def join(self, timeout: float) -> bool:
         """Wait until all was delivered. In manual mode the caller delivers it. False where time was up."""
@@ -99,16 +107,45 @@ class Dispatch:
         return self._delivering_on is threading.current_thread() or threading.current_thread() is self._thread
 
     def _run(self) -> None:
+        self._ident = threading.get_ident()
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._items or self._closed)
-                if not self._items:
+            # Asked in this order: what was put before it was closed is still delivered.
+            closed = self._closed
+            if not self._deliver_next():
+                if closed:
                     return
-                item = self._items.popleft()
-            if callable(self._to):
-                self._hand_over(item)
-            else:
-                self._deliver(item)
+                self._idle()
+
+    def _deliver_next(self) -> bool:
+        if not self._items:
+            return False
+        try:
+            item = self._items.popleft()
+        except IndexError:
+            # Another thread that polls was faster.
+            return False
+        if self._to is None:
+            self._deliver_one(item)
+        elif callable(self._to):
+            self._hand_over(item)
+        else:
+            self._deliver(item)
+        return True
+
+    def _replace_partial(self, partial: Transcript) -> bool:
+        """Let a newer partial take the place of one that was not delivered yet."""
+        try:
+            if _is_partial(self._items[-1]):
+                self._items[-1] = partial
+                return True
+        except IndexError:
+            # Delivered in this moment.
+            pass
+        return False
+
+    def _wake_poll(self) -> None:
+        with self._polled:
+            self._polled.notify_all()
 
     def _hand_over(self, item: Any) -> None:
         assert callable(self._to)
@@ -126,11 +163,6 @@ class Dispatch:
             self._deliver_one(item)
         finally:
             self._delivering_on = outer
-
-    def _wait(self, timeout: float) -> None:
-        deadline = time.monotonic() + timeout
-        with self._changed:
-            self._changed.wait_for(lambda: self._items or self._closed, max(0.0, deadline - time.monotonic()))
 
 
 def _is_partial(item: Any) -> bool:

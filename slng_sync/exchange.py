@@ -17,6 +17,8 @@ from .send_queue import END, FINALIZE, Mark, SendQueue
 
 __all__ = ["Exchange", "MessageBudget", "Timing", "parse"]
 
+_decode = json.JSONDecoder().raw_decode
+
 FIRST_SILENCE = 0.1
 """What stands in for a keepalive before the first audio, where only audio will do."""
 HOLD_FOR_TRANSLATION = 1.0
@@ -34,35 +36,39 @@ class Timing:
 
 
 class MessageBudget:
-    """Keeps under the gateway's cap of 2000 messages a minute: 1500 on average, a few at once."""
+    """Keeps under the gateway's cap of 2000 messages a minute: 1500 on average, a few at once.
+
+    ``left`` counts how many may go now; each that goes takes one away.
+    """
 
     def __init__(self, now: float, *, per_second: float = 25.0, burst: float = 50.0) -> None:
         self._rate = per_second
         self._burst = burst
-        self._left = burst
+        self.left = burst
         self._counted = now
 
     def wait(self, now: float) -> float:
         """Seconds until one more message may go; 0 for now."""
-        self._left = min(self._burst, self._left + (now - self._counted) * self._rate)
+        left = self.left + (now - self._counted) * self._rate
+        self.left = left = left if left < self._burst else self._burst
         self._counted = now
-        return max(0.0, (1.0 - self._left) / self._rate)
-
-    def spend(self) -> None:
-        """One message goes."""
-        self._left -= 1.0
+        return 0.0 if left >= 1.0 else (1.0 - left) / self._rate
 
 
 class Exchange:
-    """The conversation on one connection, over a send queue that may outlive it."""
+    """The conversation on one connection, over a send queue that may outlive it.
+
+    ``is_limited`` where a message was to be said and had to wait for the message cap.
+    """
 
     def __init__(self, dialect: Dialect, queue: SendQueue, timing: Timing, now: float) -> None:
         self.dialect = dialect
         self.queue = queue
-        self.decoder = dialect.decoder(queue)
+        self.decoder = dialect.decoder(queue.timeline())
         self.ready = False
         self.accepted = False
         self.finished = False
+        self.is_limited = False
         self.failure: Optional[SlngError] = None
         self._timing = timing
         self._ended_at: Optional[float] = None
@@ -74,19 +80,32 @@ class Exchange:
         self._end_forms: Deque[Frame] = deque()
         self._held_at: Optional[float] = None
         self._paced_at = now
+        self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
         self._budget = MessageBudget(now)
 
     # What to say.
 
     def next_frame(self, now: float) -> Optional[Frame]:
         """The next message, or None where nothing is to be said now. Raises where waiting is over."""
-        if self._budget.wait(now) > 0:
+        self.is_limited = self._budget.wait(now) > 0
+        if self.is_limited:
             return None
         frame = self._choose(now)
         if frame is not None:
-            self._budget.spend()
+            self._budget.left -= 1.0
             self._spoke_at = now
         return frame
+
+    def pass_on(self, pcm: bytes, now: float) -> Optional[Frame]:
+        """The message for audio that can leave as it comes; None where it has to be put in and wait."""
+        if not self.ready or self._end_mark is not None or self._budget.wait(now) > 0:
+            return None
+        if not self.queue.pass_on(pcm):
+            return None
+        self._budget.left -= 1.0
+        self._spoke_at = now
+        self._pace(now, len(pcm))
+        return self.dialect.audio(pcm)
 
     def due(self, now: float) -> float:
         """When something may have to be said or given up although nothing was heard or captured."""
@@ -110,9 +129,10 @@ class Exchange:
             frame, self._greeting = self._greeting, None
             self.ready = not self.dialect.needs_ready
             return frame
-        if not self._is_ready(now):
+        if not (self.ready or self._is_ready(now)):
             return None
-        self._expire_requests(now)
+        if self._asked_at:
+            self._expire_requests(now)
         if self._ended_at is not None:
             return self._next_end_form(now)
         if self._end_mark is not None:
@@ -125,14 +145,14 @@ class Exchange:
         if isinstance(taken, Mark):
             return self._ask(taken, now)
         if taken is not None:
-            self._pace(now, len(taken) // self.queue.audio_format.frame_bytes)
+            self._pace(now, len(taken))
             return self.dialect.audio(taken)
         return self._keepalive() if silent else None
 
-    def _pace(self, now: float, frames: int = 0) -> None:
+    def _pace(self, now: float, size: int = 0) -> None:
         """Keep count of the audio that a server has not heard yet if it listens in the pace of speech."""
-        waiting = max(0.0, self.queue.under_way - (now - self._paced_at))
-        self.queue.under_way = waiting + self.queue.audio_format.seconds(frames)
+        waiting = self.queue.under_way - (now - self._paced_at)
+        self.queue.under_way = (waiting if waiting > 0.0 else 0.0) + size / self._bytes_per_second
         self._paced_at = now
 
     def _keepalive(self) -> Frame:
@@ -146,7 +166,7 @@ class Exchange:
         return self._timing.ready if waits else min(START_WITHOUT_READY, self._timing.ready)
 
     def _is_ready(self, now: float) -> bool:
-        if not self.ready and now >= self._opened_at + self._ready_limit:
+        if now >= self._opened_at + self._ready_limit:
             self.ready = not getattr(self.dialect, "wait_for_ready", True)
             if not self.ready:
                 raise self._not_ready()
@@ -158,10 +178,6 @@ class Exchange:
             hint="Try again later, or give Client a longer ready_timeout.",
             retryable=True,
         )
-
-    def is_limited(self, now: float) -> bool:
-        """Whether something waits only for the message cap."""
-        return self._budget.wait(now) > 0
 
     # Requests and the end.
 
@@ -223,6 +239,11 @@ class Exchange:
         return (self.finished or self.queue.is_finalized) and not self.decoder.pending
 
     @property
+    def is_ending(self) -> bool:
+        """Whether the server has said that it is over, or something waits here for its time."""
+        return self.finished or self.failure is not None or self._held_at is not None
+
+    @property
     def advice(self) -> str:
         """What to try where the server would not even begin."""
         return "" if self.accepted or not self.queue.stream_sent else self.dialect.advice()
@@ -232,9 +253,12 @@ class Exchange:
     def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
         """What a frame means, as far as it is anybody else's business."""
         self._pace(now)
-        heard = [each for each in self.decoder(frame) if not self._note(each)]
-        if self.failure is None and self.ready and text(frame.get("type")).lower() != "ready":
-            self.accepted = True
+        heard: List[Heard] = []
+        for each in self.decoder(frame):
+            if isinstance(each, Transcript) or not self._note(each):
+                heard.append(each)
+        if not self.accepted and self.failure is None and self.ready:
+            self.accepted = text(frame.get("type")).lower() != "ready"
         if not self.decoder.held:
             self._held_at = None
         elif self._held_at is None:
@@ -280,7 +304,8 @@ class Exchange:
 def parse(payload: bytes) -> Optional[Mapping[str, Any]]:
     """A JSON object, or None."""
     try:
-        frame = json.loads(payload.decode("utf-8"))
+        said = payload.decode("utf-8").strip()
+        frame, end = _decode(said)
     except (ValueError, RecursionError):
         return None
-    return frame if isinstance(frame, dict) else None
+    return frame if isinstance(frame, dict) and end == len(said) else None

@@ -5,7 +5,6 @@ store, their audio goes there; else the oldest is lost, and the loss is told. Wh
 clock goes on.
 """
 
-import threading
 import time
 from typing import Callable, Optional
 
@@ -13,7 +12,7 @@ from .errors import WaitTimeout
 from .events import AudioLost
 from .recording import AudioRecord
 from .send_queue import SendQueue
-from .waiting import wait_for
+from .waiting import NEVER, Changes
 
 __all__ = ["Intake"]
 
@@ -26,14 +25,16 @@ TOLD_AT_ONCE = 1.0
 class Intake:
     """The way into a send queue; every method is called with the session's lock held.
 
-    ``pump`` sends what can be sent, ``is_over`` says that nothing more is wanted, ``tell`` tells an event.
+    ``pass_on(pcm)`` sends audio as it comes, where nothing waits; else it is put into the queue, and ``pump``
+    sends what can be sent. ``is_over`` says that nothing more is wanted, ``tell`` tells an event.
     """
 
     def __init__(
         self,
         queue: SendQueue,
-        changed: threading.Condition,
+        changes: Changes,
         *,
+        pass_on: Callable[[bytes], bool],
         pump: Callable[[], None],
         is_over: Callable[[], bool],
         tell: Callable[[AudioLost], None],
@@ -41,8 +42,9 @@ class Intake:
         self.paused = False
         self.lost = 0
         self._queue = queue
-        self._changed = changed
+        self._changes = changes
         self.record: Optional[AudioRecord] = None
+        self._pass_on = pass_on
         self._pump = pump
         self._is_over = is_over
         self._tell = tell
@@ -50,25 +52,32 @@ class Intake:
         self._reason = ""
 
     def put(self, pcm: bytes, timeout: Optional[float]) -> bool:
-        """Put audio in as there is room for it. False where the session has ended before."""
-        width = self._queue.audio_format.frame_bytes
-        until = None if timeout is None else time.monotonic() + timeout
-        while pcm and not self._is_over():
-            fits = self._queue.room * width
-            if fits:
-                self._append(pcm if len(pcm) <= fits else pcm[:fits])
-                pcm = pcm[fits:]
-            elif not self._has_waited_for_room(until):
+        """Put audio in as there is room for it. False where the session has ended meanwhile."""
+        if not pcm or self._has_passed(pcm):
+            return True
+        until: Optional[float] = None
+        while True:
+            fits = self._queue.room * self._queue.audio_format.frame_bytes
+            if len(pcm) <= fits:
                 self._append(pcm)
-                pcm = b""
-        return not pcm
+                return True
+            if fits:
+                self._append(pcm[:fits])
+                pcm = pcm[fits:]
+            if until is None:
+                until = NEVER if timeout is None else time.monotonic() + timeout
+            if not self._has_waited_for_room(until):
+                self._append_live(pcm)
+                return True
+            if self._is_over():
+                return False
 
     def put_live(self, pcm: bytes) -> None:
         """Put audio in that cannot wait: while paused it is passed over; a full queue loses its oldest."""
         if self.paused:
             self._queue.skip(len(pcm) // self._queue.audio_format.frame_bytes)
             return
-        if not self._append(pcm):
+        if not self._append_live(pcm):
             self.tell_losses()
 
     def lose(self, frames: int, reason: str) -> None:
@@ -94,8 +103,25 @@ class Intake:
             self.lose(frames, UNREADABLE)
             self.tell_losses()
 
-    def _append(self, pcm: bytes) -> int:
+    def _has_passed(self, pcm: bytes) -> bool:
+        """Send audio as it comes; False where something waits, so that it has to wait as well."""
+        if not self._pass_on(pcm):
+            return False
+        if self.record is not None:
+            self.record.write(pcm)
+        return True
+
+    def _append(self, pcm: bytes) -> None:
+        """Put audio in for which there is room."""
+        if self.record is not None:
+            self.record.write(pcm)
+        self._queue.put(pcm)
+        self._pump()
+
+    def _append_live(self, pcm: bytes) -> int:
         """Put audio in, whether there is room or not; how much was lost for it."""
+        if self._has_passed(pcm):
+            return 0
         if self.record is not None:
             self.record.write(pcm)
         self._queue.put(pcm)
@@ -106,10 +132,10 @@ class Intake:
         self._pump()
         return dropped
 
-    def _has_waited_for_room(self, until: Optional[float]) -> bool:
+    def _has_waited_for_room(self, until: float) -> bool:
         """Wait for room, or the end. False where the time was up, and the queue has another place."""
-        timeout = None if until is None else until - time.monotonic()
-        if wait_for(self._changed, lambda: self._queue.room > 0 or self._is_over(), timeout):
+        timeout = None if until == NEVER else until - time.monotonic()
+        if self._changes.wait_for(lambda: self._queue.room > 0 or self._is_over(), timeout):
             return True
         if self._queue.store is not None:
             return False

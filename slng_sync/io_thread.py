@@ -1,9 +1,9 @@
-"""The thread that owns the connection: it opens, waits, reads, restores, times and closes."""
+"""The thread that owns the connection: it opens, restores, times and closes, and reads where nobody else is."""
 
 import contextlib
 import threading
 import time
-from typing import Any, Callable, Iterable, List, Optional
+from typing import Any, Callable, List, Optional, Sequence
 
 from .callbacks import Callbacks
 from .connection import open_connection
@@ -18,7 +18,7 @@ from .retry import Outage, RetrySchedule
 from .send_queue import END, FINALIZE
 from .state import State
 from .stream import Stream
-from .transport import wait
+from .transport import Watch
 from .waiting import NEVER
 
 __all__ = ["IoThread"]
@@ -53,6 +53,8 @@ class IoThread:
         self._refusal: Optional[SlngError] = None
         self._outage: Optional[Outage] = None
         self._unfinished: List[Transcript] = []
+        self._watch: Optional[Watch] = None
+        stream.reader.read = self._read_along
         # Daemon: at the end of the process ``lifetime`` gives it its time.
         self.thread = threading.Thread(target=self._run, name="slng-io", daemon=True)
 
@@ -64,12 +66,7 @@ class IoThread:
         except SlngError as failure:
             error = failure
         except Exception as failure:
-            # A mistake of ours: told like any other error, not lost with the thread.
-            logger.exception("the I/O thread failed")
-            error = SlngError(
-                f"An unexpected {type(failure).__name__} ended the session; its stack is in the log."
-            )
-            error.__cause__ = failure
+            error = _mistake(failure)
         self._finish(error)
 
     def _connect(self) -> None:
@@ -85,7 +82,7 @@ class IoThread:
             lambda: stream.aborted,
         )
         connection = open_connection(settings.route, stream.dialect.path, opening)
-        with stream.changed:
+        with stream.lock:
             now = time.monotonic()
             exchange = Exchange(stream.dialect, stream.queue, settings.timing, now)
             pulse = Pulse(settings.ping_interval, settings.ping_timeout, now)
@@ -110,7 +107,10 @@ class IoThread:
         """Wait, read and send until the conversation is over. Raises what ended it too early."""
         while self._tend(line):
             self._wait(line, line.due(time.monotonic()))
-            self._take_in(line)
+            with self._stream.lock:
+                # Not once it is known why it ends: a break after that says nothing more.
+                if line.exchange.failure is None:
+                    self._take_in(line)
         self._say_goodbye(line)
         error = line.failure()
         if error is not None:
@@ -153,7 +153,7 @@ class IoThread:
     def _leave(self, line: Line) -> None:
         """Deliver what is final of a broken line, and put what is not settled back to be sent again."""
         stream = self._stream
-        with stream.changed:
+        with stream.lock:
             if line.has_held(time.monotonic(), STEADY):
                 self._schedule.worked()
             last = line.exchange.decoder.end(promote=True)
@@ -214,7 +214,7 @@ class IoThread:
     def _takes_nothing_along(self, cause: SlngError) -> bool:
         """Whether a line that breaks now leaves nothing to be done: all is final, and no more will come."""
         stream = self._stream
-        with stream.changed:
+        with stream.lock:
             line = stream.line
             if line is None or self._has_reason or not line.exchange.complete:
                 return False
@@ -225,7 +225,7 @@ class IoThread:
     def _tend(self, line: Line) -> bool:
         """Do everything that is due. False where there is nothing left to wait for."""
         stream = self._stream
-        with stream.changed:
+        with stream.lock:
             now = time.monotonic()
             if stream.aborted:
                 raise SessionClosed("The session was aborted.")
@@ -241,7 +241,7 @@ class IoThread:
             if line.exchange.ready:
                 self._note_ready(now)
             self._deliver(line.exchange.release(now))
-            stream.changed.notify_all()
+            stream.changes.tell()
             return not line.exchange.over(now) and now < stream.close_by
 
     def _note_ready(self, now: float) -> None:
@@ -255,7 +255,8 @@ class IoThread:
     def _hear_why(self, line: Line, fault: SlngError) -> None:
         """Before sending has failed the server may have said why: that counts, else the fault."""
         try:
-            self._take_in(line)
+            if line.exchange.failure is None:
+                self._take_in(line)
         except SlngError:
             raise fault from None
         if line.exchange.failure is None and not line.check_closed():
@@ -275,22 +276,40 @@ class IoThread:
 
     def _wait(self, line: Line, until: float) -> None:
         stream = self._stream
-        with stream.changed:
+        with stream.lock:
             until = min(until, stream.close_by)
             if stream.state is State.DRAINING and stream.capture is not None and not stream.queue.ending:
                 until = min(until, stream.capture.given_up_at)
             backlog = line.backlog
-        self._sleep(line, until, write=backlog)
+            is_read = stream.steady_line() is not None and stream.reader.is_listening and not backlog
+        self._sleep(None if is_read else line, until, write=backlog)
 
     def _take_in(self, line: Line) -> None:
-        stream = self._stream
-        with stream.changed:
-            items = line.take_in(time.monotonic(), raw=self._callbacks.has("on_message"))
-            if items and line.exchange.accepted:
+        stream, now = self._stream, time.monotonic()
+        with stream.lock:
+            was_accepted = line.exchange.accepted
+            items = line.take_in(now, raw=self._callbacks.want_frames)
+            if line.exchange.accepted and not was_accepted:
                 self._refusal = None
                 self._accepted(stream.dialect)
             self._deliver(items)
-            stream.changed.notify_all()
+            stream.changes.tell()
+
+    def _read_along(self, line: Line) -> None:
+        """Take in what has come on the thread that runs the callbacks, while all goes well."""
+        stream = self._stream
+        with stream.lock:
+            if stream.steady_line() is not line:
+                return
+            try:
+                self._take_in(line)
+            except SlngError as fault:
+                stream.fault = fault
+            except Exception as failure:
+                stream.fault = _mistake(failure)
+            longest = stream.settings.max_connection_seconds
+            if stream.fault is not None or line.wants_attention(time.monotonic(), longest):
+                stream.wake_up()
 
     def _say_goodbye(self, line: Line) -> None:
         """Close the WebSocket, giving the other side a moment to do the same."""
@@ -298,7 +317,7 @@ class IoThread:
         until = min(time.monotonic() + GOODBYE, max(stream.close_by, time.monotonic() + 0.1))
         try:
             while line.closed is None and not stream.aborted and time.monotonic() < until:
-                with stream.changed:
+                with stream.lock:
                     if line.exchange.failure is None:
                         line.hang_up()
                     backlog = line.backlog
@@ -310,14 +329,14 @@ class IoThread:
 
     def _sleep(self, line: Optional[Line], until: float, *, write: bool = False) -> None:
         """Wait for the socket, a wake-up, or the time."""
-        stream = self._stream
-        assert stream.wake is not None
         sock = None if line is None else line.connection.transport.sock
-        wait(sock, stream.wake, until - time.monotonic(), write=write)
-        stream.wake.clear()
+        if self._watch is None or self._watch.sock is not sock:
+            assert self._stream.wake is not None
+            self._watch = Watch(self._stream.wake, sock)
+        self._watch.wait(until - time.monotonic(), write=write)
 
-    def _deliver(self, items: Iterable[Any]) -> None:
-        if self._stream.delivery.deliver(items) and self._stream.line is not None:
+    def _deliver(self, items: Sequence[Any]) -> None:
+        if items and self._stream.delivery.deliver(items) and self._stream.line is not None:
             self._schedule.worked()
             self._unfinished = []
 
@@ -330,7 +349,7 @@ class IoThread:
             error = None
         elif error is None and stream.capture is not None:
             error = stream.capture.error
-        with stream.changed:
+        with stream.lock:
             stream.intake.tell_losses()
             promoted = self._last_words()
             stream.complete = error is None and not promoted and self._is_complete
@@ -339,11 +358,14 @@ class IoThread:
         stream.stop_capture()
         stream.never_opened = stream.state < State.STREAMING
         stream.outcome.set(error)
-        if not stream.never_opened:
-            self._tell_the_end(error)
-        stream.dispatch.close()
-        stream.close_files()
-        stream.enter(State.CLOSED)
+        with stream.lock:
+            # In one step: whoever is told of the end finds that it is.
+            if not stream.never_opened:
+                self._tell_the_end(error)
+            stream.dispatch.close()
+            stream.close_files()
+            stream.enter(State.CLOSED)
+        stream.reader.close()
         if stream.wake is not None:
             stream.wake.close()
 
@@ -376,3 +398,11 @@ class IoThread:
         if stream.aborted or stream.queue.unsent:
             return False
         return stream.line.exchange.complete if stream.line is not None else stream.queue.is_settled
+
+
+def _mistake(failure: Exception) -> SlngError:
+    """A mistake of ours: told like any other error, not lost with the thread."""
+    logger.error("a thread of a session failed", exc_info=failure)
+    error = SlngError(f"An unexpected {type(failure).__name__} ended the session; its stack is in the log.")
+    error.__cause__ = failure
+    return error

@@ -6,11 +6,13 @@ Nothing here waits; every method is called with the session's lock held.
 from typing import Any, List, Optional
 
 from .callbacks import RawFrame
-from .connection import Closed, Connection, Message, Received
+from .connection import Closed, Connection, Received
 from .dialects.failures import failure_in
 from .errors import ConnectionLost, SlngError
 from .exchange import Exchange, parse
+from .frames import BINARY, TEXT
 from .recording import MessageTrace
+from .waiting import NEVER
 
 __all__ = ["Line", "Pulse"]
 
@@ -20,33 +22,35 @@ LATEST_RENEWAL = 0.98
 
 
 class Pulse:
-    """Whether the other side still lives: a ping at intervals, and a limit for any answer to it."""
+    """Whether the other side still lives: a ping at intervals, and a limit for any answer to it.
+
+    ``ping_at`` is when to ask next, ``NEVER`` while an answer is waited for.
+    """
 
     def __init__(self, interval: float, timeout: float, now: float) -> None:
         self.begun = now
+        self.ping_at = now + interval
         self._interval = interval
         self._timeout = timeout
-        self._pinged_at = now
-        self._heard_at = now
-        self._waiting = False
+        self._heard_at = self._pinged_at = now
+        self._lost_at = NEVER
 
     def heard(self, now: float) -> None:
         """Anything at all came."""
         self._heard_at = now
-        self._waiting = False
+        if self._lost_at != NEVER:
+            self._lost_at = NEVER
+            self.ping_at = self._pinged_at + self._interval
 
     def pinged(self, now: float) -> None:
         """A ping went out."""
         self._pinged_at = now
-        self._waiting = True
-
-    def wants_ping(self, now: float) -> bool:
-        """Whether it is time to ask."""
-        return not self._waiting and now >= self._pinged_at + self._interval
+        self._lost_at = now + self._timeout
+        self.ping_at = NEVER
 
     def is_lost(self, now: float) -> bool:
         """Whether nothing came in time after a ping."""
-        return self._waiting and now >= self._pinged_at + self._timeout
+        return now >= self._lost_at
 
     def silence(self, now: float) -> float:
         """Seconds since the last sign of life."""
@@ -60,7 +64,7 @@ class Pulse:
     @property
     def due(self) -> float:
         """When there is something to do next."""
-        return self._pinged_at + (self._timeout if self._waiting else self._interval)
+        return min(self.ping_at, self._lost_at)
 
 
 class Line:
@@ -70,6 +74,7 @@ class Line:
         self, connection: Connection, exchange: Exchange, pulse: Pulse, trace: Optional[MessageTrace] = None
     ) -> None:
         self.connection = connection
+        self._transport = connection.transport
         self.exchange = exchange
         self.pulse = pulse
         self.closed: Optional[Closed] = None
@@ -81,7 +86,7 @@ class Line:
     @property
     def backlog(self) -> bool:
         """Whether the socket has to be waited for before more can be sent."""
-        return self.connection.transport.backlog > 0
+        return self._transport.backlog > 0
 
     def has_held(self, now: float, seconds: float) -> bool:
         """Whether it was up for so long."""
@@ -91,47 +96,69 @@ class Line:
         """When something has to be done although nothing came."""
         return now if self.connection.has_more else min(self.exchange.due(now), self.pulse.due)
 
+    def pass_on(self, pcm: bytes, now: float) -> bool:
+        """Send audio as it comes; False where something waits. Raises ``ConnectionLost``."""
+        if self._transport.backlog or now >= self.pulse.ping_at:
+            return False
+        frame = self.exchange.pass_on(pcm, now)
+        if frame is None:
+            return False
+        if self._trace is not None:
+            self._trace.sent(frame)
+        try:
+            self.connection.send(frame)
+        except OSError as error:
+            raise self.lost(error.strerror or type(error).__name__) from error
+        return True
+
     def pump(self, now: float) -> None:
         """Send what may be sent. Raises ``ConnectionLost``, and what the conversation gives up on."""
         try:
-            self.connection.transport.flush()
-            if self.pulse.wants_ping(now):
+            if self._transport.backlog:
+                self._transport.flush()
+            if now >= self.pulse.ping_at:
                 self.connection.ping()
                 self.pulse.pinged(now)
-            while not self.backlog:
+            while not self._transport.backlog:
                 frame = self.exchange.next_frame(now)
                 if frame is None:
                     return
                 if self._trace is not None:
                     self._trace.sent(frame)
                 self.connection.send(frame)
+                if self.exchange.queue.is_drained:
+                    return
         except OSError as error:
             raise self.lost(error.strerror or type(error).__name__) from error
 
     def take_in(self, now: float, *, raw: bool = False) -> List[Any]:
         """What has come and what it means, in order; with ``raw`` each frame as well."""
+        if self.closed is not None:
+            return []
         try:
             received = self.connection.receive()
         except OSError as error:
             raise self.lost(error.strerror or type(error).__name__) from error
         if received:
             self.pulse.heard(now)
-        if any(isinstance(each, Message) for each in received):
-            self._answered = (now, self.exchange.queue.stream_sent)
         items: List[Any] = []
         for each in received:
-            self._write_down(each)
-            if isinstance(each, Message):
-                items += self._hear(each, now, raw)
-            elif isinstance(each, Closed):
+            if self._trace is not None:
+                self._write_down(self._trace, each)
+            if isinstance(each, Closed):
                 self.closed = each
+            elif each.opcode == TEXT:
+                self._answered = (now, self.exchange.queue.stream_sent)
+                items += self._hear(each.payload, now, raw)
+            elif each.opcode == BINARY:
+                self.ignored += 1
         return items
 
     def hang_up(self) -> None:
         """Tell the other side that we close, and write what is left as far as it goes."""
         try:
             self.connection.close_frame()
-            self.connection.transport.flush()
+            self._transport.flush()
         except OSError as error:
             raise self.lost(error.strerror or type(error).__name__) from error
 
@@ -145,9 +172,20 @@ class Line:
     def check_age(self, now: float, longest: float) -> None:
         """Raise ``ConnectionLost`` before the connection is older than it may be, if possible at a pause."""
         age = now - self._begun
+        if age < longest * EARLIEST_RENEWAL:
+            return
         pausing = self.exchange.accepted and not self.exchange.decoder.pending
-        if age >= longest * LATEST_RENEWAL or (pausing and age >= longest * EARLIEST_RENEWAL):
+        if pausing or age >= longest * LATEST_RENEWAL:
             raise self.lost("it has reached max_connection_seconds", 1000)
+
+    def wants_attention(self, now: float, longest: float) -> bool:
+        """Whether there is more to do than to go on listening."""
+        return (
+            self.closed is not None
+            or self._transport.backlog > 0
+            or self.exchange.is_ending
+            or now - self._begun >= longest * EARLIEST_RENEWAL
+        )
 
     def check_closed(self) -> bool:
         """Whether the other side has closed in order; raises where it should not have."""
@@ -176,11 +214,12 @@ class Line:
             error.hint = self.exchange.advice
         return error
 
-    def _write_down(self, received: Received) -> None:
-        if self._trace is not None and isinstance(received, Message):
-            self._trace.received(received.payload, received.binary)
-        elif self._trace is not None and isinstance(received, Closed):
-            self._trace.closed(received.code, received.reason)
+    @staticmethod
+    def _write_down(trace: MessageTrace, received: Received) -> None:
+        if isinstance(received, Closed):
+            trace.closed(received.code, received.reason)
+        elif received.opcode in (TEXT, BINARY):
+            trace.received(received.payload, received.opcode == BINARY)
 
     def _is_unanswered(self, now: float) -> bool:
         """Whether the server lives but has forgotten the stream: a frame comes for all audio, in time."""
@@ -190,13 +229,13 @@ class Line:
         limit = self.pulse.limit
         return self.exchange.dialect.answers_audio and now - answered_at >= limit and unanswered >= limit / 2
 
-    def _hear(self, message: Message, now: float, raw: bool) -> List[Any]:
-        frame = None if message.binary else parse(message.payload)
+    def _hear(self, payload: bytes, now: float, raw: bool) -> List[Any]:
+        frame = parse(payload)
         if frame is None:
             self.ignored += 1
             return []
-        if failure_in(frame) is not None:
+        if b"error" in payload.lower() and failure_in(frame) is not None:
             # A server that repeats the key must not get it into an error, a log or a callback.
             frame = self.connection.redaction.frame(frame)
-        heard: List[Any] = [RawFrame(frame)] if raw else []
-        return heard + self.exchange.hear(frame, now)
+        heard: List[Any] = self.exchange.hear(frame, now)
+        return [RawFrame(frame), *heard] if raw else heard

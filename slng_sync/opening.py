@@ -41,7 +41,6 @@ class Opening(NamedTuple):
 
     def check(self) -> None:
         """Raise if time is up or nobody wants the connection any more."""
-        self.wake.clear()
         if self.cancelled():
             raise SessionClosed("The session was closed while it was connecting.")
         if time.monotonic() >= self.deadline:

@@ -5,7 +5,6 @@ import re
 import ssl
 from typing import Any, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from .dialects import Dialect
 from .errors import AuthenticationError, ConfigurationError
@@ -194,6 +193,9 @@ def _default_ssl_context(ca_certs: Optional[str]) -> ssl.SSLContext:
 def _proxy_for(address: Address, proxy: Optional[str]) -> Optional[str]:
     """The proxy to use: the given one, none where it is empty, else what the environment names."""
     if proxy is None:
+        # Here, because it brings all of http.client with it.
+        from urllib.request import getproxies, proxy_bypass
+
         if proxy_bypass(f"{address.host}:{address.port}"):
             return None
         proxies = getproxies()

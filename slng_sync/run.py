@@ -4,7 +4,7 @@ Chunks know where they begin on the session's clock, so a run may have gaps. No 
 """
 
 from collections import deque
-from typing import Callable, Deque, Iterable, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
+from typing import Callable, Deque, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
 
 __all__ = ["Audio", "Chunk", "Run", "Store", "Stored"]
 
@@ -57,34 +57,34 @@ class Run:
     """Chunks in the order of their positions. Lengths are in frames of ``width`` bytes."""
 
     def __init__(self, width: int) -> None:
+        self.chunks: Deque[Chunk] = deque()
         self.frames = 0
         self.in_memory = 0
         self._width = width
-        self._chunks: Deque[Chunk] = deque()
 
     def __bool__(self) -> bool:
-        return bool(self._chunks)
+        return bool(self.chunks)
 
     def __len__(self) -> int:
-        return len(self._chunks)
+        return len(self.chunks)
 
     def __iter__(self) -> Iterator[Chunk]:
-        return iter(self._chunks)
+        return iter(self.chunks)
 
     @property
     def start(self) -> int:
         """Where the first chunk begins."""
-        return self._chunks[0].start
+        return self.chunks[0].start
 
     @property
     def first(self) -> Chunk:
         """The first chunk."""
-        return self._chunks[0]
+        return self.chunks[0]
 
     @property
     def is_stored_last(self) -> bool:
         """Whether the last chunk is in a store."""
-        return bool(self._chunks) and not self._chunks[-1].is_in_memory
+        return bool(self.chunks) and not self.chunks[-1].is_in_memory
 
     def length(self, chunk: Chunk) -> int:
         """How many frames a chunk has."""
@@ -96,40 +96,57 @@ class Run:
 
     def append(self, chunk: Chunk) -> None:
         """Append a chunk; in a store it becomes one with what lies before it there."""
-        self._count(chunk, 1)
-        last = self._chunks[-1] if self._chunks else None
-        if last and not isinstance(last.audio, bytes) and not isinstance(chunk.audio, bytes):
-            joined = last.audio.joined(chunk.audio)
+        audio = chunk.audio
+        frames = len(audio) // self._width
+        self.frames += frames
+        if isinstance(audio, bytes):
+            self.in_memory += frames
+        elif self.is_stored_last:
+            last = self.chunks[-1]
+            assert not isinstance(last.audio, bytes)
+            joined = last.audio.joined(audio)
             if joined is not None:
-                self._chunks[-1] = Chunk(last.start, joined)
+                self.chunks[-1] = Chunk(last.start, joined)
                 return
-        self._chunks.append(chunk)
+        self.chunks.append(chunk)
 
-    def extend(self, chunks: Iterable[Chunk]) -> None:
-        """Append several chunks, each for itself."""
-        for chunk in chunks:
-            self._count(chunk, 1)
-            self._chunks.append(chunk)
+    def append_apart(self, chunk: Chunk) -> None:
+        """Append a chunk and leave it one of its own."""
+        self._count(chunk, 1)
+        self.chunks.append(chunk)
 
     def take_back(self, earlier: "Run") -> None:
         """Put another run before this one, and leave it empty."""
-        self._chunks.extendleft(reversed(earlier._chunks))
+        self.chunks.extendleft(reversed(earlier.chunks))
         self.frames += earlier.frames
         self.in_memory += earlier.in_memory
-        earlier._chunks.clear()
+        earlier.chunks.clear()
         earlier.frames = earlier.in_memory = 0
 
     def pop(self) -> Chunk:
         """Remove the first chunk."""
-        chunk = self._chunks.popleft()
+        chunk = self.chunks.popleft()
         self._count(chunk, -1)
         return chunk
 
+    def pop_until(self, position: int) -> None:
+        """Remove the chunks that end at ``position`` or before it."""
+        chunks, width = self.chunks, self._width
+        while chunks:
+            start, audio = chunks[0]
+            length = len(audio) // width
+            if start + length > position:
+                return
+            chunks.popleft()
+            self.frames -= length
+            if isinstance(audio, bytes):
+                self.in_memory -= length
+
     def pop_oldest_in_memory(self) -> Chunk:
         """Remove the first chunk that takes up memory; there must be one."""
-        index = next(index for index, chunk in enumerate(self._chunks) if chunk.is_in_memory)
-        chunk = self._chunks[index]
-        del self._chunks[index]
+        index = next(index for index, chunk in enumerate(self.chunks) if chunk.is_in_memory)
+        chunk = self.chunks[index]
+        del self.chunks[index]
         self._count(chunk, -1)
         return chunk
 
@@ -140,7 +157,7 @@ class Run:
             return chunk
         at = frames * self._width
         rest = Chunk(chunk.start + frames, chunk.audio[at:])
-        self._chunks.appendleft(rest)
+        self.chunks.appendleft(rest)
         self._count(rest, 1)
         return Chunk(chunk.start, chunk.audio[:at])
 
@@ -148,7 +165,7 @@ class Run:
         """How many frames at the beginning have no gap, up to a limit, and whether more cannot join them."""
         start = self.start
         length = 0
-        for chunk in self._chunks:
+        for chunk in self.chunks:
             if chunk.start != start + length:
                 return length, True
             length += self.length(chunk)
@@ -161,6 +178,13 @@ class Run:
 
         Gives fewer, or none, where a store cannot give back its audio: that chunk is told to ``unreadable``.
         """
+        first = self.chunks[0]
+        if isinstance(first.audio, bytes) and len(first.audio) == length * self._width:
+            # What was put in leaves as it is: the ordinary case.
+            self.chunks.popleft()
+            self.frames -= length
+            self.in_memory -= length
+            return [first], first.audio
         chunks: List[Chunk] = []
         parts: List[bytes] = []
         while length > 0:
@@ -178,7 +202,8 @@ class Run:
         return chunks, parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _count(self, chunk: Chunk, sign: int) -> None:
-        frames = sign * self.length(chunk)
+        audio = chunk.audio
+        frames = sign * (len(audio) // self._width)
         self.frames += frames
-        if chunk.is_in_memory:
+        if isinstance(audio, bytes):
             self.in_memory += frames

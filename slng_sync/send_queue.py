@@ -47,6 +47,25 @@ class Mark:
         self.settled = True
 
 
+class ConnectionTime:
+    """The session's clock as one connection tells it: it stays true when the next one has begun."""
+
+    def __init__(self, queue: "SendQueue", clock: StreamClock) -> None:
+        self._queue = queue
+        self.start = clock.start
+        self.end = clock.end
+
+    @property
+    def reached(self) -> float:
+        """How far the server can have heard."""
+        return self._queue.reached
+
+    @property
+    def heard(self) -> float:
+        """How far it must have heard, if it keeps up with speech."""
+        return self._queue.heard
+
+
 class SendQueue:
     """A bounded run of audio with its marks. Lengths and positions are in frames.
 
@@ -72,6 +91,7 @@ class SendQueue:
         self.stream_sent = 0
         self.unreadable = 0
         self.store = store
+        self._width = audio_format.frame_bytes
         self._clock = StreamClock(audio_format.sample_rate)
         self._continues_at: Optional[int] = 0
         self._unsent = Run(audio_format.frame_bytes)
@@ -95,7 +115,9 @@ class SendQueue:
     def room(self) -> int:
         """Frames that may be put before the queue is full."""
         # Up to one half is left to what was sent and may have to be sent again.
-        return max(0, self.capacity - self._unsent.frames - min(self._replay.in_memory, self.capacity // 2))
+        kept, half = self._replay.in_memory, self.capacity // 2
+        room = self.capacity - self._unsent.frames - (kept if kept < half else half)
+        return room if room > 0 else 0
 
     @property
     def excess(self) -> int:
@@ -104,13 +126,32 @@ class SendQueue:
 
     def put(self, pcm: bytes) -> None:
         """Append whole frames. Who can wait keeps to ``room``; who cannot drops the ``excess``."""
-        width = self.audio_format.frame_bytes
-        step = self.longest * width
+        step = self.longest * self._width
         pieces = [pcm] if len(pcm) <= step else [pcm[at : at + step] for at in range(0, len(pcm), step)]
         for piece in pieces:
-            self._unsent.append(Chunk(self.captured, self._kept(piece)))
-            self.captured += len(piece) // width
-        self._forget_what_is_too_much()
+            audio = piece if self.store is None else self._kept(self.store, piece)
+            self._unsent.append(Chunk(self.captured, audio))
+            self.captured += len(piece) // self._width
+        if self._unsent.in_memory + self._replay.in_memory > self.capacity:
+            self._forget_what_is_too_much()
+
+    def pass_on(self, pcm: bytes) -> bool:
+        """Put whole frames in and take them at once: what ``put`` and ``take`` do where nothing else waits.
+
+        False, and nothing is done, where something waits or they do not make a message as they are.
+        """
+        frames = len(pcm) // self._width
+        if self._unsent.frames or self._waiting or not self.chunk <= frames <= self.longest:
+            return False
+        if self.captured != self._continues_at or self.store is not None:
+            return False
+        self._replay.append(Chunk(self.captured, pcm))
+        self.stream_sent += frames
+        self.captured += frames
+        self._continues_at = self.sent = self.captured
+        if self._replay.in_memory > self.capacity:
+            self._forget_what_is_too_much()
+        return True
 
     def skip(self, frames: int) -> None:
         """Let time pass without audio: it was withheld or lost before it came here."""
@@ -142,6 +183,11 @@ class SendQueue:
         return mark
 
     @property
+    def is_drained(self) -> bool:
+        """Whether everything that was put or asked for has been taken."""
+        return not self._unsent.frames and not self._waiting
+
+    @property
     def ending(self) -> bool:
         """Whether the end was asked for."""
         return any(mark.kind == END for mark in (*self._waiting, *self._asked))
@@ -156,7 +202,7 @@ class SendQueue:
         """
         while True:
             mark = self._waiting[0] if self._waiting else None
-            if not self._unsent or (mark and mark.position <= self._unsent.start):
+            if not self._unsent.frames or (mark and mark.position <= self._unsent.start):
                 return self._take_mark(mark)
             length = self._sendable(mark, flush)
             if not length:
@@ -234,6 +280,10 @@ class SendQueue:
 
     # The session's clock, in seconds.
 
+    def timeline(self) -> ConnectionTime:
+        """The clock for what the present connection says."""
+        return ConnectionTime(self, self._clock)
+
     def start(self, stream_seconds: float) -> float:
         """When something began, by the server's count, on the session's clock."""
         return self._clock.start(stream_seconds)
@@ -255,8 +305,10 @@ class SendQueue:
     @property
     def is_crowded(self) -> bool:
         """Whether so much was sent and not settled that there may soon be no room to keep it."""
+        if self._replay.frames <= self.capacity // 2:
+            return False
         since = self.sent - (self._finalized_at or 0)
-        return self._replay.frames > self.capacity // 2 and since >= self.audio_format.frames(CROWDED_SECONDS)
+        return since >= self.audio_format.frames(CROWDED_SECONDS)
 
     @property
     def is_settled(self) -> bool:
@@ -287,14 +339,12 @@ class SendQueue:
                 if isinstance(audio, bytes):
                     self.store.keep(start, audio)
 
-    def _kept(self, pcm: bytes) -> Audio:
+    def _kept(self, store: Store, pcm: bytes) -> Audio:
         """Audio as it is kept: in memory, or in the store."""
-        if self.store is None:
-            return pcm
-        held = self._unsent.in_memory + self._replay.in_memory + len(pcm) // self.audio_format.frame_bytes
+        held = self._unsent.in_memory + self._replay.in_memory + len(pcm) // self._width
         # What follows stored audio follows it there, until all of it is sent: fewer and longer files.
         stored = self._unsent.is_stored_last or held > self.capacity
-        return (self.store.keep(self.captured, pcm) if stored else None) or pcm
+        return (store.keep(self.captured, pcm) if stored else None) or pcm
 
     def _take_mark(self, mark: Optional[Mark]) -> Optional[Mark]:
         if mark is not None:
@@ -306,7 +356,7 @@ class SendQueue:
 
     def _sendable(self, mark: Optional[Mark], flush: bool) -> int:
         """How many frames can leave as one message."""
-        if mark is None and len(self._unsent) == 1:
+        if mark is None and len(self._unsent.chunks) == 1:
             length = self._unsent.frames
             if self.chunk <= length <= self.longest:
                 return length
@@ -320,10 +370,11 @@ class SendQueue:
             start = chunks[0].start
             if start != self._continues_at:
                 self._clock.anchor(self.stream_sent, start)
-            frames = len(pcm) // self.audio_format.frame_bytes
+            frames = len(pcm) // self._width
             self.stream_sent += frames
             self._continues_at = self.sent = start + frames
-            self._replay.extend(chunks)
+            for chunk in chunks:
+                self._replay.append_apart(chunk)
         return pcm
 
     def _note_unreadable(self, frames: int) -> None:
@@ -334,8 +385,7 @@ class SendQueue:
         self._trim_replay()
 
     def _trim_replay(self) -> None:
-        while self._replay and self._replay.end(self._replay.first) <= self.settled:
-            self._replay.pop()
+        self._replay.pop_until(self.settled)
         while self._forgotten and self._forgotten[0][1] <= self.settled:
             self._forgotten.popleft()
         if self.store is not None:

@@ -111,9 +111,9 @@ class Session:
         Returns at once while the buffer has room; else waits for it, at most ``timeout`` seconds. Raises
         ``SessionClosed`` after the end, ``WaitTimeout``, ``ConfigurationError`` for what is no such audio.
         """
-        _check_seconds(timeout)
-        pcm = to_pcm(audio, self.audio_format)
-        self._stream.send(pcm, timeout)
+        if timeout is not None:
+            _check_seconds(timeout)
+        self._stream.send(to_pcm(audio, self._stream.audio_format), timeout)
 
     def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
         """Make everything said so far final. True once the server has confirmed it.

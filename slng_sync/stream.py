@@ -1,9 +1,9 @@
 """What the threads of a session share: its state, its audio, its line; and who may do what to them.
 
-Three threads: ``slng-io`` opens the connection, waits, reads, times and closes; ``slng-callbacks`` runs the
-user's functions; ``slng-capture`` reads the source. One lock guards the send queue and the line; nobody holds
-it while waiting or while user code runs. Whoever puts audio in sends it at once where the connection takes
-it, so that in the common case no other thread is woken.
+Three threads: ``slng-io`` opens the connection, times, restores and closes; ``slng-callbacks`` runs the
+user's functions, and between them reads the connection; ``slng-capture`` reads the source. One lock guards
+the send queue and the line; nobody holds it while waiting or while user code runs. Whoever puts audio in
+sends it at once where the connection takes it: a chunk wakes nobody, and a frame one thread.
 """
 
 import threading
@@ -21,12 +21,13 @@ from .errors import SessionClosed, SlngError
 from .intake import Intake
 from .line import Line
 from .outcome import Outcome
+from .reader import Reader
 from .recording import AudioRecord, MessageTrace, Path
 from .send_queue import FINALIZE, Mark, SendQueue
 from .spill import Spill
 from .state import Settings, State, Stats
 from .transport import WakeUp
-from .waiting import NEVER, wait_for
+from .waiting import NEVER, Changes
 
 __all__ = ["Stream"]
 
@@ -34,8 +35,8 @@ __all__ = ["Stream"]
 class Stream:
     """One stream of audio, below the public face of its session. Methods may be called from any thread.
 
-    ``changed`` is the lock, and is notified of every change; ``line`` is there while a connection is in use;
-    ``close_by`` is when the stream has to have ended, on the monotonic clock.
+    ``lock`` guards it all, and ``changes`` tells of every change; ``line`` is there while a connection is in
+    use; ``close_by`` is when the stream has to have ended, on the monotonic clock.
     """
 
     def __init__(
@@ -48,22 +49,26 @@ class Stream:
         source: Optional[AudioSource] = None,
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
-        tap: Callable[[Any], None] = lambda item: None,
+        tap: Optional[Callable[[Any], None]] = None,
     ) -> None:
         self.settings = settings
         self.dialect = dialect
         self.audio_format = audio_format
         self.state = State.NEW
         self.outcome = Outcome()
-        self.dispatch = Dispatch(settings.dispatch, callbacks.deliver)
+        self.reader = Reader(self.steady_line)
+        self.dispatch = Dispatch(
+            settings.dispatch, callbacks.deliver, idle=self.reader.wait, wake=self.reader.wake_up
+        )
         self.delivery = Delivery(self.dispatch, tap)
-        self.capture = Capture(source, audio_format, self._put_captured, self._wake_up) if source else None
+        self.capture = Capture(source, audio_format, self._put_captured, self.wake_up) if source else None
         self.complete = False
         self.never_opened = False
         self._record_path = record
         self._trace_path = trace
         self.trace: Optional[MessageTrace] = None
-        self.changed = threading.Condition()
+        self.changes = Changes()
+        self.lock = self.changes.lock
         self.queue = SendQueue(
             audio_format,
             capacity_seconds=settings.buffer_seconds,
@@ -72,7 +77,8 @@ class Stream:
         )
         self.intake = Intake(
             self.queue,
-            self.changed,
+            self.changes,
+            pass_on=self._pass_on,
             pump=self.pump,
             is_over=lambda: self._is_over,
             tell=self.delivery.tell,
@@ -93,6 +99,7 @@ class Stream:
             self.capture.check()
         self._open_files()
         self.wake = WakeUp()
+        self.reader.open()
         self.enter(State.CONNECTING)
         self.dispatch.start()
         self._thread = io_thread
@@ -105,7 +112,7 @@ class Stream:
 
     def begin_close(self, timeout: float) -> None:
         """Begin to end in order, within ``timeout`` seconds; a stream that is not open yet ends at once."""
-        with self.changed:
+        with self.lock:
             if State.STREAMING <= self.state < State.CLOSED:
                 # A little is left for the callbacks.
                 self.close_by = min(self.close_by, time.monotonic() + timeout - min(0.5, timeout / 4))
@@ -113,17 +120,17 @@ class Stream:
             elif self.state < State.STREAMING:
                 self.aborted = True
         self.stop_capture()
-        self._wake_up()
+        self.wake_up()
 
     def abort(self) -> None:
         """End at once."""
-        with self.changed:
+        with self.lock:
             self.aborted = True
             if self.line is not None:
                 self.line.connection.shut_down()
-            self.changed.notify_all()
+            self.changes.tell()
         self.stop_capture()
-        self._wake_up()
+        self.wake_up()
 
     def join(self, timeout: float) -> bool:
         """Wait for the threads; whether every callback has run."""
@@ -136,7 +143,8 @@ class Stream:
 
     def forget_parent(self) -> None:
         """After a fork: the threads and the connection are the parent's. Here the stream is dead."""
-        self.changed = threading.Condition()
+        self.changes = Changes()
+        self.lock = self.changes.lock
         if self.line is not None:
             self.line.connection.close()
             self.line = None
@@ -151,7 +159,7 @@ class Stream:
 
     def wait_for(self, condition: Callable[[], object], timeout: Optional[float]) -> bool:
         """Wait until something holds; False where time was up. The condition is asked with the lock held."""
-        return wait_for(self.changed, condition, timeout)
+        return self.changes.wait_for(condition, timeout)
 
     @property
     def may_wait(self) -> bool:
@@ -162,29 +170,31 @@ class Stream:
 
     def send(self, pcm: bytes, timeout: Optional[float]) -> None:
         """Put audio in, waiting for room. Raises what has ended the stream, and ``WaitTimeout``."""
-        with self.changed:
-            self._check_open()
+        with self.lock:
+            if self.state >= State.DRAINING or self.aborted:
+                raise self._refusal()
             if not self.intake.put(pcm, timeout):
                 raise self.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
 
     def finalize(self) -> Mark:
         """Ask that everything so far becomes final; the mark tells when it has."""
-        with self.changed:
-            self._check_open()
+        with self.lock:
+            if self.state >= State.DRAINING or self.aborted:
+                raise self._refusal()
             mark = self.queue.request(FINALIZE)
             self.pump()
-        self._wake_up()
+        self.wake_up()
         return mark
 
     def pause(self, paused: bool) -> None:
         """Withhold audio, or let it flow again."""
-        with self.changed:
+        with self.lock:
             self.intake.paused = paused
-            self.changed.notify_all()
+            self.changes.tell()
 
     def stats(self) -> Stats:
         """What was done so far."""
-        with self.changed:
+        with self.lock:
             seconds = self.audio_format.seconds
             return Stats(
                 captured=seconds(self.queue.captured),
@@ -198,43 +208,66 @@ class Stream:
                 ignored_frames=self.ignored + (self.line.ignored if self.line else 0),
             )
 
-    def _check_open(self) -> None:
-        if self.state >= State.DRAINING or self.aborted:
-            raise self.outcome.claim() or SessionClosed(
-                "The session is over.", hint="Client.listen() begins a new one."
-            ) from self.outcome.error
+    def _refusal(self) -> SlngError:
+        error = self.outcome.claim()
+        if error is None:
+            error = SessionClosed("The session is over.", hint="Client.listen() begins a new one.")
+            error.__cause__ = self.outcome.error
+        return error
 
     def _put_captured(self, pcm: bytes) -> bool:
         """Take a piece from the source, on its thread. False where no more is wanted."""
-        with self.changed:
+        with self.lock:
             if self._is_over:
                 return False
             if self.capture is not None and self.capture.live:
                 self.intake.put_live(pcm)
             else:
-                self.changed.wait_for(lambda: not self.intake.paused or self._is_leaving)
+                self.changes.wait_for(lambda: not self.intake.paused or self._is_leaving, None)
                 self.intake.put(pcm, None)
             return not self._is_over
+
+    def _pass_on(self, pcm: bytes) -> bool:
+        """Send audio as it comes, on the thread that brings it; False where it has to be put in."""
+        line = self.line
+        if line is None or self.fault is not None:
+            return False
+        now = time.monotonic()
+        try:
+            if not line.pass_on(pcm, now):
+                return False
+        except SlngError as fault:
+            # For the I/O thread to tell: it is not the matter of whoever happened to send.
+            self.fault = fault
+        if self.fault is not None or line.connection.transport.backlog or now >= self.reader.missed_at:
+            self.reader.missed_at = NEVER
+            self.wake_up()
+        return True
 
     def pump(self) -> None:
         """Send what may be sent; called with the lock held, by whoever has put something in."""
         line = self.line
         if line is None or self.fault is not None:
             # A line that is only put up again when there is something to say.
-            self._wake_up()
+            self.wake_up()
             return
         now = time.monotonic()
-        room = self.queue.room
         try:
             line.pump(now)
         except SlngError as fault:
             # For the I/O thread to tell: it is not the matter of whoever happened to send.
             self.fault = fault
-        self.intake.lose_unreadable()
-        if self.queue.room > room:
-            self.changed.notify_all()
-        if self.fault is not None or line.backlog or line.exchange.is_limited(now):
-            self._wake_up()
+        if self.queue.unreadable:
+            self.intake.lose_unreadable()
+        self.changes.tell()
+        if (
+            line.exchange.is_limited
+            or line.connection.transport.backlog
+            or self.fault is not None
+            or now >= self.reader.missed_at
+        ):
+            self.reader.missed_at = NEVER
+            self.wake_up()
 
     def _open_files(self) -> None:
         if self._record_path is not None:
@@ -247,7 +280,7 @@ class Stream:
                 raise
 
     def close_files(self) -> None:
-        with self.changed:
+        with self.lock:
             for file in (self.intake.record, self.trace):
                 if file is not None:
                     file.close()
@@ -258,14 +291,21 @@ class Stream:
 
     def enter(self, state: State) -> None:
         """The one place where the state changes. What ends does not begin again."""
-        with self.changed:
+        with self.lock:
             if state is State.CLOSED or self.state < State.DRAINING:
                 self.state = state
-            self.changed.notify_all()
+            self.changes.tell()
 
     @property
     def _is_over(self) -> bool:
         return self.state is State.CLOSED or self.aborted
+
+    def steady_line(self) -> Optional[Line]:
+        """The line, while nothing is to be done on it but to speak and to listen."""
+        line = self.line
+        if line is None or self.state is not State.STREAMING or self.fault is not None:
+            return None
+        return line if line.closed is None and line.exchange.failure is None else None
 
     @property
     def is_capturing(self) -> bool:
@@ -279,14 +319,17 @@ class Stream:
         if self.capture is not None:
             self.capture.stop()
 
-    def _wake_up(self) -> None:
+    def wake_up(self) -> None:
+        """Let the I/O thread see what has changed."""
         if self.wake is not None and threading.current_thread() is not self._thread:
             self.wake.ring()
 
     def hang_up(self) -> None:
-        with self.changed:
+        with self.lock:
             if self.line is not None:
                 self.ignored += self.line.ignored
-                self.line.connection.close()
-            self.line = None
+                line, self.line = self.line, None
+                # Woken first: who waits for a socket that is closed waits for whatever has its number next.
+                self.reader.wake_up()
+                line.connection.close()
             self.fault = None

@@ -4,11 +4,8 @@ Text, SRT, WebVTT, JSON, HTML. One thread adds, any number of threads read. How 
 subtitles stands in ``subtitles.py``.
 """
 
-import html
 import json
 import os
-import secrets
-import shutil
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
@@ -184,6 +181,8 @@ def _html(finals: Tuple[Transcript, ...], partial: Optional[Transcript]) -> str:
 
 
 def _paragraph(transcript: Transcript, style: str = "") -> str:
+    import html
+
     time = "" if transcript.start is None else f"<small>{_clock(transcript.start)}</small> "
     name = f"<b>{html.escape(speaker_name(transcript.speaker))}:</b> " if transcript.speaker else ""
     return f'<p dir="auto"{style}>{time}{name}{html.escape(transcript.text)}</p>'
@@ -197,6 +196,9 @@ def _clock(seconds: float) -> str:
 
 def _write(path: Union[str, "os.PathLike[str]"], text: str) -> None:
     """Put the text there in one step: written beside the file, then moved over it."""
+    import secrets
+    import shutil
+
     # Through a symbolic link to the file it means, or the link would become a file.
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")

@@ -6,11 +6,14 @@ Whoever holds the session's lock may send and receive; only the I/O thread waits
 import select
 import socket
 import ssl
-from typing import Any, List, Optional
+from typing import Any, List, Optional, Tuple
 
-__all__ = ["BLOCKED", "Transport", "WakeUp", "wait"]
+from .waiting import NEVER
 
-READ_SIZE = 65536
+__all__ = ["BLOCKED", "Transport", "WakeUp", "Watch", "wait"]
+
+READ_SIZE = 4096
+WRITE_SIZE = 65536
 READ_LIMIT = 128 << 10
 """Bytes to take in before somebody else gets the lock."""
 
@@ -18,13 +21,17 @@ BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class WakeUp:
-    """Wakes a thread that waits on sockets. May be rung from any thread, and from a signal handler."""
+    """Wakes a thread that waits on sockets. May be rung from any thread, and from a signal handler.
+
+    A ring costs a call of the system only where somebody sleeps.
+    """
 
     def __init__(self) -> None:
         self._waiting_end, self._ringing_end = socket.socketpair()
         self._waiting_end.setblocking(False)
         self._ringing_end.setblocking(False)
         self._rung = False
+        self._is_awaited = False
 
     def fileno(self) -> int:
         """What to wait on."""
@@ -34,19 +41,28 @@ class WakeUp:
         """Wake the waiting thread, now or when it waits next."""
         if not self._rung:
             self._rung = True
-            try:
-                self._ringing_end.send(b"!")
-            except OSError:
-                # Full: it is awake. Closed: nobody waits any more.
-                pass
+            if self._is_awaited:
+                try:
+                    self._ringing_end.send(b"!")
+                except OSError:
+                    # Full: it is awake. Closed: nobody waits any more.
+                    pass
 
-    def clear(self) -> None:
-        """Be ready for the next ring. Whatever rang is looked at after this."""
-        # Read first, then forget: the other order would lose a ring that comes in between.
-        try:
-            self._waiting_end.recv(64)
-        except OSError:
-            pass
+    def begin_wait(self) -> bool:
+        """Be awaited from now on; whether somebody has rung already."""
+        # In this order; who rings does it the other way round, so that one of both sees the other.
+        self._is_awaited = True
+        return self._rung
+
+    def end_wait(self, *, is_ready: bool) -> None:
+        """Be ready for the next ring. Whatever rang is to be looked at after this."""
+        self._is_awaited = False
+        if is_ready:
+            # Read first, then forget: the other order would lose a ring that comes in between.
+            try:
+                self._waiting_end.recv(64)
+            except OSError:
+                pass
         self._rung = False
 
     def close(self) -> None:
@@ -55,21 +71,52 @@ class WakeUp:
         self._ringing_end.close()
 
 
-def wait(
-    sock: Optional[socket.socket], wake: WakeUp, timeout: Optional[float], *, write: bool = False
-) -> None:
-    """Wait until the socket has something to read, can be written to where asked, or the wake-up rings."""
-    seconds = None if timeout is None or timeout == float("inf") else max(0.0, timeout)
-    if hasattr(select, "poll"):
-        poll = select.poll()
-        poll.register(wake, select.POLLIN)
-        if sock is not None:
-            poll.register(sock, select.POLLIN | (select.POLLOUT if write else 0))
-        # Rounded up, so that a timer is due when the wait for it is over.
-        poll.poll(None if seconds is None else int(seconds * 1000) + 1)
-        return
-    readers: List[Any] = [wake] + ([sock] if sock is not None else [])
-    select.select(readers, [sock] if write and sock is not None else [], [], seconds)
+class Watch:
+    """Waits for a socket and a wake-up together."""
+
+    def __init__(self, wake: WakeUp, sock: Optional[socket.socket] = None) -> None:
+        self.sock = sock
+        self._wake = wake
+        self._wake_number = wake.fileno()
+        self._poll: Any = select.poll() if hasattr(select, "poll") else None
+        if self._poll is not None:
+            self._poll.register(wake, select.POLLIN)
+            if sock is not None:
+                self._poll.register(sock, select.POLLIN)
+
+    def wait(self, timeout: float = NEVER, *, write: bool = False) -> bool:
+        """Wait until the socket has something to read, can be written to where asked, or the wake-up rings.
+
+        Whether it was the socket.
+        """
+        if self._wake.begin_wait():
+            timeout = 0.0
+        if self._poll is None:
+            ready = self._select(timeout, write)
+        else:
+            # Rounded up, so that a timer is due when the wait for it is over.
+            milliseconds = None if timeout == NEVER else int(timeout * 1000) + 1 if timeout > 0 else 0
+            if write and self.sock is not None:
+                self._poll.modify(self.sock, select.POLLIN | select.POLLOUT)
+            ready = self._poll.poll(milliseconds)
+            if write and self.sock is not None:
+                self._poll.modify(self.sock, select.POLLIN)
+        # Two at the most are waited for.
+        is_rung = bool(ready) and self._wake_number in (ready[0][0], ready[-1][0])
+        self._wake.end_wait(is_ready=is_rung)
+        return len(ready) > is_rung
+
+    def _select(self, timeout: float, write: bool) -> List[Tuple[int, int]]:
+        socks = [] if self.sock is None else [self.sock]
+        readers: List[Any] = [self._wake, *socks]
+        seconds = None if timeout == NEVER else max(0.0, timeout)
+        readable, writable, _ = select.select(readers, socks if write else [], [], seconds)
+        return [(number, 0) for number in {each.fileno() for each in (*readable, *writable)}]
+
+
+def wait(sock: socket.socket, wake: WakeUp, timeout: float, *, write: bool = False) -> None:
+    """Wait once, as a ``Watch`` does."""
+    Watch(wake, sock).wait(timeout, write=write)
 
 
 class Transport:
@@ -78,21 +125,16 @@ class Transport:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.at_end = False
-        self._out = bytearray()
-
-    @property
-    def backlog(self) -> int:
-        """Bytes that wait until the socket takes them."""
-        return len(self._out)
-
-    @property
-    def pending(self) -> bool:
+        self.has_more = False
         """Whether TLS holds bytes already that waiting on the socket would not show."""
-        return isinstance(self.sock, ssl.SSLSocket) and self.sock.pending() > 0
+        self.backlog = 0
+        """Bytes that wait until the socket takes them."""
+        self._tls = sock if isinstance(sock, ssl.SSLSocket) else None
+        self._out = bytearray()
 
     def send(self, data: bytes) -> None:
         """Write, or keep for later what the socket does not take. Raises OSError on a broken connection."""
-        if self._out:
+        if self.backlog:
             self._out += data
             self.flush()
             return
@@ -102,34 +144,45 @@ class Transport:
             sent = 0
         if sent < len(data):
             self._out += data[sent:]
+            self.backlog = len(self._out)
 
     def flush(self) -> None:
         """Write what waits, as far as the socket takes it."""
         while self._out:
             try:
-                with memoryview(self._out)[:READ_SIZE] as view:
+                with memoryview(self._out)[:WRITE_SIZE] as view:
                     sent = self.sock.send(view)
             except BLOCKED:
-                return
+                break
             del self._out[:sent]
+        self.backlog = len(self._out)
 
     def receive(self) -> bytes:
-        """What has come, a part of it where it is much; ``at_end`` once the other side has closed."""
-        parts: List[bytes] = []
-        size = 0
-        while size < READ_LIMIT:
+        """What has come, a part of it where it is much; ``at_end`` once the other side has closed.
+
+        Raises OSError on a broken connection.
+        """
+        try:
+            data = self.sock.recv(READ_SIZE)
+        except BLOCKED:
+            return b""
+        self.at_end = not data
+        if len(data) < READ_SIZE and (self._tls is None or not self._tls.pending()):
+            self.has_more = False
+            return data
+        parts = [data]
+        size = len(data)
+        while data and size < READ_LIMIT:
             try:
                 data = self.sock.recv(READ_SIZE)
-            except BLOCKED:
+            except OSError:
+                # No more for now; or broken, and it stays so: what came before is heard first.
                 break
-            if not data:
-                self.at_end = True
-                break
+            self.at_end = not data
             parts.append(data)
             size += len(data)
-            if len(data) < READ_SIZE and not isinstance(self.sock, ssl.SSLSocket):
-                break
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        self.has_more = self._tls is not None and self._tls.pending() > 0
+        return b"".join(parts)
 
     def shut_down(self) -> None:
         """Break the connection, from any thread: who waits on it is woken."""

@@ -1,6 +1,5 @@
 """The upgrade: the socket as websocket-client sees it meanwhile, and what a refusal says."""
 
-import email.utils
 import math
 import re
 import time
@@ -186,6 +185,8 @@ def _retry_after(value: Optional[str]) -> Optional[float]:
         seconds = float(value)
     except ValueError:
         try:
+            import email.utils
+
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except (TypeError, ValueError, OverflowError):
             return None

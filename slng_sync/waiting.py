@@ -1,24 +1,41 @@
-"""Waiting on a condition variable so that it can always be interrupted."""
+"""Waiting for a change so that it can always be interrupted, and telling it so that it costs little."""
 
 import os
 import threading
 import time
 from typing import Callable, Optional
 
-__all__ = ["NEVER", "wait_for"]
+__all__ = ["NEVER", "Changes"]
 
 NEVER = float("inf")
 SLICE = 0.5 if os.name == "nt" else NEVER
 """On Windows Ctrl-C does not get through a wait: there it is cut into slices."""
 
 
-def wait_for(changed: threading.Condition, condition: Callable[[], object], timeout: Optional[float]) -> bool:
-    """Wait until something holds; False where time was up. The condition is asked with the lock held."""
-    until = NEVER if timeout is None else time.monotonic() + timeout
-    with changed:
-        while True:
-            left = min(until - time.monotonic(), SLICE)
-            if changed.wait_for(condition, None if left == NEVER else left):
-                return True
-            if time.monotonic() >= until:
-                return False
+class Changes:
+    """A lock, and word of whatever changes under it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self._condition = threading.Condition(self.lock)
+        self._waiting = 0
+
+    def tell(self) -> None:
+        """Something has changed; called with the lock held."""
+        if self._waiting:
+            self._condition.notify_all()
+
+    def wait_for(self, holds: Callable[[], object], timeout: Optional[float]) -> bool:
+        """Wait until something holds; False where time was up. It is asked with the lock held."""
+        until = NEVER if timeout is None else time.monotonic() + timeout
+        with self.lock:
+            self._waiting += 1
+            try:
+                while True:
+                    left = min(until - time.monotonic(), SLICE)
+                    if self._condition.wait_for(holds, None if left == NEVER else left):
+                        return True
+                    if time.monotonic() >= until:
+                        return False
+            finally:
+                self._waiting -= 1

@@ -26,6 +26,8 @@ def to_pcm(audio: Audio, audio_format: AudioFormat) -> bytes:
     Floats lie in [-1, 1]: -1.0 becomes -32768, 1.0 becomes 32767, and up to 1.05 is clipped. Of an int32
     the upper 16 bits are taken. Raises ConfigurationError for anything else. Bytes are not copied.
     """
+    if isinstance(audio, bytes) and not len(audio) % audio_format.frame_bytes:
+        return audio
     if isinstance(audio, (bytes, bytearray, memoryview)):
         return _from_bytes(audio, audio_format)
     if hasattr(audio, "__array__"):

@@ -1,6 +1,6 @@
 """What a run of samples is: rate and channels. Samples are always 16-bit signed little-endian."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import ConfigurationError
 
@@ -18,15 +18,13 @@ class AudioFormat:
 
     sample_rate: int = 16000
     channels: int = 1
+    frame_bytes: int = field(init=False, repr=False, compare=False)
+    """Bytes of one frame."""
 
     def __post_init__(self) -> None:
         _require_int("sample_rate", self.sample_rate, 1000, 768000, "frames per second, such as 16000")
         _require_int("channels", self.channels, 1, 32, "the number of channels, such as 1")
-
-    @property
-    def frame_bytes(self) -> int:
-        """Bytes of one frame."""
-        return SAMPLE_BYTES * self.channels
+        object.__setattr__(self, "frame_bytes", SAMPLE_BYTES * self.channels)
 
     def frames(self, seconds: float) -> int:
         """Whole frames nearest to so many seconds."""
