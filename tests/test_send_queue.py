@@ -1,6 +1,7 @@
 """Audio in, messages out, and nothing in between gets lost."""
 
-from typing import List
+import copy
+from typing import Any, List, Tuple
 
 import pytest
 from hypothesis import given, settings
@@ -166,6 +167,13 @@ def test_padding_is_sent_and_not_counted() -> None:
     assert queue.stream_sent == 150
 
 
+def everything_of(queue: SendQueue) -> Tuple[Any, ...]:
+    """All that can be asked of a queue, what a new connection would get included."""
+    said = (queue.captured, queue.sent, queue.settled, queue.stream_sent, queue.unsent, queue.room)
+    again = copy.deepcopy(queue)
+    return (*said, queue.reached, queue.end(queue.stream_sent / RATE), again.rewind(), again.take(flush=True))
+
+
 class Server(RuleBasedStateMachine):
     """A server that hears what is sent, settles some of it, and loses its connection now and then."""
 
@@ -178,6 +186,17 @@ class Server(RuleBasedStateMachine):
     def speak(self, frames: int) -> None:
         if frames <= self.queue.room:
             self.queue.put(audio(self.queue.captured, frames))
+
+    @rule(frames=st.integers(1, 700))
+    def speak_and_send_at_once(self, frames: int) -> None:
+        if frames > self.queue.room:
+            return
+        pcm, twin = audio(self.queue.captured, frames), copy.deepcopy(self.queue)
+        if self.queue.pass_on(pcm):
+            self.heard += positions(pcm)
+            twin.put(pcm)
+            assert twin.take() == pcm
+        assert everything_of(twin) == everything_of(self.queue)
 
     @rule(frames=st.integers(1, 400))
     def stay_silent(self, frames: int) -> None:

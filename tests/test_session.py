@@ -643,3 +643,72 @@ def test_ctrl_c_in_transcribe_returns_what_there_is(dialect: Dialect) -> None:
         assert server.breaches == []
     assert rest[-1].startswith("returned ")
     assert int(rest[-1].split()[1]) >= 2
+
+
+class Stuck:
+    """An ``on_final`` that does not return until it may."""
+
+    def __init__(self) -> None:
+        self.inside, self.may_return = threading.Event(), threading.Event()
+
+    def __call__(self, transcript: Transcript) -> None:
+        self.inside.set()
+        assert self.may_return.wait(20)
+
+
+@BOTH
+def test_a_callback_that_takes_its_time_delays_nothing_but_callbacks(dialect: Dialect) -> None:
+    """Meanwhile frames are read: finalize is answered, the transcript grows, close ends in time."""
+    stuck = Stuck()
+    with gateway(Script.numbered(40, utterance=4)) as server:
+        client = Client(dialect, api_key="any", base_url=server.url, on_final=stuck)
+        session = client.listen()
+        session.send(SECOND * 3)
+        assert stuck.inside.wait(10)
+        for second in range(3, 8):
+            session.send(SECOND)
+            assert session.finalize(timeout=10) is True, second
+        assert len(session.transcript.words) >= 10
+        assert session.close(timeout=2.0) is False, "a callback is still running"
+        stuck.may_return.set()
+        session.wait(10)
+
+
+@BOTH
+def test_what_is_read_while_a_callback_runs_is_delivered_after_it(dialect: Dialect) -> None:
+    """Whichever thread reads, every final arrives once and in order."""
+    script = Script.numbered(60, utterance=3)
+    heard: List[str] = []
+
+    def slowly(transcript: Transcript) -> None:
+        heard.append(transcript.text)
+        time.sleep(0.06)
+
+    with gateway(script) as server:
+        with Client(dialect, api_key="any", base_url=server.url, on_final=slowly).listen() as session:
+            for _ in range(60):
+                session.send(SECOND[:16000])
+    assert " ".join(heard).split() == [word.text for word in script.words]
+
+
+@BOTH
+def test_an_idle_session_sleeps(dialect: Dialect) -> None:
+    """Without audio and without words no thread wakes up but for the keepalive."""
+    with gateway() as server:
+        client = Client(dialect, api_key="any", base_url=server.url, keepalive_interval=10, ping_interval=30)
+        with client.listen() as session:
+            session.send(SECOND)
+            assert session.finalize() is True
+            time.sleep(1.0)
+            before = wake_ups()
+            time.sleep(3.0)
+            assert wake_ups() - before <= 1
+
+
+def wake_ups() -> int:
+    """How often the threads of sessions have slept and woken."""
+    threads = [each for each in threading.enumerate() if each.name.startswith("slng-")]
+    status = [Path(f"/proc/self/task/{each.native_id}/status").read_text() for each in threads]
+    return sum(
+        int(line.split()[1]) for text in status for line in text.splitlines() if "voluntary" in line[:10]
+    )

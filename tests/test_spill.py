@@ -28,6 +28,7 @@ from slng_sync.intake import Intake
 from slng_sync.run import Chunk, Run
 from slng_sync.send_queue import END, FINALIZE, Mark, SendQueue
 from slng_sync.spill import Spill
+from slng_sync.waiting import Changes
 
 FORMAT = AudioFormat(RATE, 1)
 SECOND = RATE
@@ -207,7 +208,12 @@ class Loss:
         self.queue = queue
         self.told: List[AudioLost] = []
         self.intake = Intake(
-            queue, threading.Condition(), pump=pump, is_over=lambda: False, tell=self.told.append
+            queue,
+            Changes(),
+            pass_on=lambda pcm: False,
+            pump=pump,
+            is_over=lambda: False,
+            tell=self.told.append,
         )
 
     def speak(self, frames: int) -> None:
@@ -305,11 +311,11 @@ class TestTrouble:
     def test_a_send_whose_time_is_up_goes_to_disk(self, tmp_path: Path) -> None:
         """Where there is a folder, else it raises."""
         loss = Loss(spilling(tmp_path))
-        with loss.intake._changed:
+        with loss.intake._changes.lock:
             assert loss.intake.put(audio(0, 3 * SECOND), 0.0)
         assert heard(loss.queue) == list(range(3 * SECOND))
         without = Loss(SendQueue(FORMAT, capacity_seconds=1.0))
-        with without.intake._changed, pytest.raises(WaitTimeout):
+        with without.intake._changes.lock, pytest.raises(WaitTimeout):
             without.intake.put(audio(0, 3 * SECOND), 0.0)
 
 

@@ -191,7 +191,7 @@ class Conversation(RuleBasedStateMachine):
                 if self.prompt and answered:
                     self.server.work(1)
                     self.hear_all()
-            elif self.exchange.is_limited(self.now):
+            elif self.exchange.is_limited:
                 self.now += 0.04
             else:
                 return
