@@ -1,4 +1,4 @@
-"""The thread that owns the connection: it opens, restores, times and closes, and reads where nobody else is."""
+"""The thread that owns the connection: it opens, restores, times, closes, and reads where nobody else is."""
 
 import contextlib
 import threading
