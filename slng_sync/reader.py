@@ -34,7 +34,6 @@ class Reader:
     def open(self) -> None:
         """Be ready to wait."""
         self._wake = WakeUp()
-        self._watch = Watch(self._wake)
 
     def close(self) -> None:
         """Nobody will wait any more."""
@@ -49,17 +48,24 @@ class Reader:
 
     def wait(self) -> None:
         """Wait until there may be something to deliver; on the thread that delivers."""
-        assert self._wake is not None and self._watch is not None
         line = self._line()
-        sock = None if line is None else line.connection.transport.sock
-        if self._watch.sock is not sock:
-            self._watch = Watch(self._wake, sock)
         has_more = line is not None and line.connection.has_more
         self.missed_at = NEVER
         self.is_listening = line is not None
-        has_come = self._watch.wait(0.0 if has_more else NEVER) or has_more
+        try:
+            has_come = self._watch_for(line).wait(0.0 if has_more else NEVER) or has_more
+        except (OSError, ValueError):
+            # The socket, or the wake-up, was closed in this moment: there is another line, or the end.
+            has_come = False
         self.is_listening = False
         if line is not None:
             self.missed_at = time.monotonic() + PATIENCE
             if has_come:
                 self.read(line)
+
+    def _watch_for(self, line: Optional[Line]) -> Watch:
+        sock = None if line is None else line.connection.transport.sock
+        if self._watch is None or self._watch.sock is not sock:
+            assert self._wake is not None
+            self._watch = Watch(self._wake, sock)
+        return self._watch
