@@ -171,7 +171,9 @@ def everything_of(queue: SendQueue) -> Tuple[Any, ...]:
     """All that can be asked of a queue, what a new connection would get included."""
     said = (queue.captured, queue.sent, queue.settled, queue.stream_sent, queue.unsent, queue.room)
     again = copy.deepcopy(queue)
-    return (*said, queue.reached, queue.end(queue.stream_sent / RATE), again.rewind(), again.take(flush=True))
+    lost, taken = again.rewind(), again.take(flush=True)
+    next_piece = (taken.kind, taken.position) if isinstance(taken, Mark) else taken
+    return (*said, queue.reached, queue.end(queue.stream_sent / RATE), lost, next_piece)
 
 
 class Server(RuleBasedStateMachine):
