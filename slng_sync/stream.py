@@ -224,7 +224,9 @@ class Stream:
                 self.intake.put_live(pcm)
             else:
                 self.changes.wait_for(lambda: not self.intake.paused or self._is_leaving, None)
-                self.intake.put(pcm, None)
+                # It may have ended meanwhile: what is put in after that would stay there.
+                if not self._is_over:
+                    self.intake.put(pcm, None)
             return not self._is_over
 
     def _pass_on(self, pcm: bytes) -> bool:

@@ -712,3 +712,26 @@ def wake_ups() -> int:
     return sum(
         int(line.split()[1]) for text in status for line in text.splitlines() if "voluntary" in line[:10]
     )
+
+
+@BOTH
+def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
+    """Whoever is aborted while paused has captured no more than before."""
+    paused = threading.Event()
+
+    def source() -> Iterator[bytes]:
+        yield SECOND
+        assert paused.wait(20)
+        yield SECOND
+
+    with gateway() as server:
+        session = Client(dialect, api_key="any", base_url=server.url).listen(source())
+        session.pause()
+        before = session.stats.captured
+        paused.set()
+        changes = session._stream.changes
+        until = time.monotonic() + 20
+        while not changes._waiting and time.monotonic() < until:
+            time.sleep(0.001)
+        session.abort()
+        assert session.stats.captured == before
