@@ -19,8 +19,6 @@ from .upgrade import HandshakePipe, Refused
 
 __all__ = ["Closed", "Connection", "Received", "open_connection"]
 
-MESSAGES_AT_ONCE = 500
-"""Messages to read before somebody else gets the lock."""
 PONG_BACKLOG_LIMIT = 128 << 10
 NO_CODE = 1005
 NO_CLOSE_FRAME = 1006
@@ -47,7 +45,6 @@ class Connection:
         """Whether messages may have come that waiting on the socket would not show."""
         self._reader = FrameReader(early)
         self._writer = FrameWriter()
-        self._is_behind = bool(early)
         self._broken: Optional[Exception] = None
 
     def send(self, frame: Frame) -> None:
@@ -65,7 +62,7 @@ class Connection:
             self.transport.send(self._writer.frame(struct.pack("!H", code), CLOSE))
 
     def receive(self) -> List[Received]:
-        """What has come, some messages at a time, pongs among them, pings not.
+        """What has come, some messages at a time, pings and pongs among them; a ping is answered.
 
         The last one is ``Closed`` where the other side has closed. Raises ``ProtocolError`` for frames that
         break the protocol, OSError on a broken connection; both only when all that came before has been
@@ -73,20 +70,24 @@ class Connection:
         """
         if self._broken is not None:
             raise self._broken
+        reader, transport = self._reader, self.transport
         received: List[Received] = []
         try:
-            if not self._is_behind:
-                self._reader.heard += self.transport.receive()
-            self._is_behind = self._read_into(received)
-            self.has_more = self._is_behind or self.transport.has_more
+            messages = reader.read(b"" if reader.is_behind else transport.receive())
+            self.has_more = reader.is_behind or transport.has_more
+            for message in messages:
+                if message.opcode == CLOSE:
+                    received.append(self._closed(message.payload))
+                    return received
+                received.append(message)
+                if message.opcode == PING:
+                    self._pong(message.payload)
         except (ProtocolError, OSError) as error:
             self._broken = error
             self.has_more = True
             if not received:
                 raise
-            return received
-        has_closed = bool(received) and isinstance(received[-1], Closed)
-        if self.transport.at_end and not self._is_behind and not has_closed:
+        if transport.at_end and not self.has_more:
             received.append(Closed(NO_CLOSE_FRAME, ""))
         return received
 
@@ -97,21 +98,6 @@ class Connection:
     def close(self) -> None:
         """Give the socket back."""
         self.transport.close()
-
-    def _read_into(self, received: List[Received]) -> bool:
-        """Take apart what has come; whether there may be more of it."""
-        for _ in range(MESSAGES_AT_ONCE):
-            message = self._reader.next_message() if self._reader.heard else None
-            if message is None:
-                return False
-            if message.opcode == PING:
-                self._pong(message.payload)
-            elif message.opcode == CLOSE:
-                received.append(self._closed(message.payload))
-                return False
-            else:
-                received.append(message)
-        return True
 
     def _pong(self, payload: bytes) -> None:
         # A peer that floods us with pings and does not read gets no more answers than fit.

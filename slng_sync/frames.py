@@ -1,7 +1,9 @@
 """WebSocket frames: put together, and taken apart, with a bound on each [RFC 6455, section 5]. No I/O."""
 
+import functools
 import os
-from typing import Iterator, List, NamedTuple, Optional, Tuple
+import struct
+from typing import Iterator, List, NamedTuple, Tuple, Union
 
 from .errors import ProtocolError
 
@@ -11,9 +13,14 @@ CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MESSAGE_LIMIT = 4 << 20
 PIECES_LIMIT = 65536
 CONTROL_LIMIT = 125
+MESSAGES_AT_ONCE = 500
+"""Messages to read before somebody else gets the lock."""
 
 _FINAL = 0x80
 _MASKED = 0x80
+_SHORT = struct.Struct("!BB4s").pack
+_MEDIUM = struct.Struct("!BBH4s").pack
+_LONG = struct.Struct("!BBQ4s").pack
 _OPCODES = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 
 
@@ -26,16 +33,20 @@ class FrameWriter:
     def frame(self, payload: bytes, opcode: int) -> bytes:
         """A whole message as one frame."""
         size = len(payload)
-        if size < 126:
-            head = bytes((_FINAL | opcode, _MASKED | size))
-        elif size < 1 << 16:
-            head = bytes((_FINAL | opcode, _MASKED | 126)) + size.to_bytes(2, "big")
-        else:
-            head = bytes((_FINAL | opcode, _MASKED | 127)) + size.to_bytes(8, "big")
         key = next(self._keys)
+        if size < 126:
+            head = _SHORT(_FINAL | opcode, _MASKED | size, key)
+        elif size < 1 << 16:
+            head = _MEDIUM(_FINAL | opcode, _MASKED | 126, size, key)
+        else:
+            head = _LONG(_FINAL | opcode, _MASKED | 127, size, key)
+        rest = -size % 4
+        if rest:
+            payload += bytes(rest)
         # As one big number: a loop over bytes would cost a hundred times as much.
-        mask = int.from_bytes((key * (size // 4 + 1))[:size], "little")
-        return head + key + (int.from_bytes(payload, "little") ^ mask).to_bytes(size, "little")
+        mask = int.from_bytes(key, "little") * _ones(len(payload) // 4)
+        masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(len(payload), "little")
+        return head + (masked[:size] if rest else masked)
 
 
 class Message(NamedTuple):
@@ -46,41 +57,56 @@ class Message(NamedTuple):
 
 
 class FrameReader:
-    """Takes apart what a server has sent, in whatever pieces it came: they are added to ``heard``."""
+    """Takes apart what a server has sent, in whatever pieces it came.
+
+    ``is_behind`` while there may be more to hear without anything that comes.
+    """
 
     def __init__(self, early: bytes = b"") -> None:
-        self.heard = bytearray(early)
+        self.is_behind = bool(early)
+        self._rest = bytearray(early)
         self._parts: List[bytes] = []
         self._parts_size = 0
         self._parts_opcode = 0
 
-    def next_message(self) -> Optional[Message]:
-        """The next whole message or control frame, None where more has to come first.
+    def read(self, data: bytes = b"") -> List[Message]:
+        """The messages and control frames that are whole with this; some at a time, where they are many.
 
-        Raises ``ProtocolError`` for what breaks the protocol, or the bounds.
+        Raises ``ProtocolError`` for what breaks the protocol, or the bounds; what came before it comes first.
         """
-        while True:
-            begin, size = self._header()
-            if len(self.heard) < begin + size:
-                return None
-            first, payload = self.heard[0], bytes(self.heard[begin : begin + size])
-            del self.heard[: begin + size]
-            opcode, is_last = first & 0x0F, first >= _FINAL
-            if opcode >= CLOSE:
-                return Message(opcode, payload)
-            if is_last and opcode and not self._parts:
-                return Message(opcode, payload)
-            self._add_piece(payload, opcode)
-            if is_last:
-                parts, self._parts, self._parts_size = self._parts, [], 0
-                return Message(self._parts_opcode, b"".join(parts))
+        heard: Union[bytes, bytearray] = data
+        if self._rest:
+            self._rest += data
+            heard = self._rest
+        messages: List[Message] = []
+        at, size, self.is_behind = 0, len(heard), False
+        try:
+            while at < size and not self.is_behind:
+                begin, end = self._payload_at(heard, at)
+                if end > size:
+                    break
+                first, payload = heard[at], bytes(heard[begin:end])
+                if first >= _FINAL and (first & 0x08 or (first & 0x0F and not self._parts)):
+                    messages.append(Message(first & 0x0F, payload))
+                else:
+                    messages += self._piece(first, payload)
+                at = end
+                self.is_behind = at < size and len(messages) >= MESSAGES_AT_ONCE
+        except ProtocolError:
+            # It stays where it is, to be met again.
+            self.is_behind = True
+            if not messages:
+                raise
+        if at < size or self._rest:
+            self._rest = bytearray(heard[at:])
+        return messages
 
-    def _header(self) -> Tuple[int, int]:
-        """Where the payload of the next frame begins and its size, as far as they are known by now."""
-        heard = self.heard
-        if len(heard) < 2:
-            return 2, 0
-        first, size = heard[0], heard[1]
+    @staticmethod
+    def _payload_at(heard: Union[bytes, bytearray], at: int) -> Tuple[int, int]:
+        """Where the payload of the frame at ``at`` begins and ends, as far as that is known by now."""
+        if len(heard) < at + 2:
+            return at, at + 2
+        first, size = heard[at], heard[at + 1]
         if first & 0x70 or first & 0x0F not in _OPCODES:
             raise ProtocolError("The server sent a frame of an unknown kind.")
         if size & _MASKED:
@@ -88,19 +114,20 @@ class FrameReader:
         if first & 0x08 and (size > CONTROL_LIMIT or first < _FINAL):
             raise ProtocolError("The server sent a control frame that is too long or in pieces.")
         if size <= CONTROL_LIMIT:
-            return 2, size
-        begin = 4 if size == 126 else 10
+            return at + 2, at + 2 + size
+        begin = at + (4 if size == 126 else 10)
         if len(heard) < begin:
-            return begin, 0
-        size = int.from_bytes(heard[2:begin], "big")
+            return at, begin
+        size = int.from_bytes(heard[at + 2 : begin], "big")
         if size > MESSAGE_LIMIT:
             raise ProtocolError(
                 f"The server announced a message of {size} bytes; {MESSAGE_LIMIT} are allowed."
             )
-        return begin, size
+        return begin, begin + size
 
-    def _add_piece(self, payload: bytes, opcode: int) -> None:
-        """Keep a piece of a message, within the bound."""
+    def _piece(self, first: int, payload: bytes) -> List[Message]:
+        """Keep a piece of a message, within the bound; the message, once it is whole."""
+        opcode = first & 0x0F
         begins = opcode != CONTINUATION
         if begins == bool(self._parts):
             raise ProtocolError("The server mixed up the pieces of its messages.")
@@ -110,11 +137,20 @@ class FrameReader:
         self._parts_size += len(payload)
         if self._parts_size > MESSAGE_LIMIT or len(self._parts) > PIECES_LIMIT:
             raise ProtocolError("The server sent a message in too many pieces, or one that is too long.")
+        if first < _FINAL:
+            return []
+        parts, self._parts, self._parts_size = self._parts, [], 0
+        return [Message(self._parts_opcode, b"".join(parts))]
+
+
+@functools.lru_cache(maxsize=16)
+def _ones(count: int) -> int:
+    """What repeats a number of four bytes so often where it is multiplied with it."""
+    return int.from_bytes(b"\1\0\0\0" * count, "little")
 
 
 def _masking_keys() -> Iterator[bytes]:
     """Random keys without end; some at a time, as each call of the system hands over the interpreter."""
     while True:
-        keys = os.urandom(1024)
-        for at in range(0, len(keys), 4):
-            yield keys[at : at + 4]
+        for (key,) in struct.iter_unpack("4s", os.urandom(1024)):
+            yield key
