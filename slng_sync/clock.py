@@ -18,9 +18,12 @@ class StreamClock:
         self._rate = sample_rate
         self._stream: List[int] = [0]
         self._session: List[int] = [origin]
+        self._is_same = not origin
+        """Whether both clocks show the same."""
 
     def anchor(self, stream: int, session: int) -> None:
         """From ``stream`` frames on, the stream carries the audio that begins at ``session``."""
+        self._is_same = False
         if stream == self._stream[-1]:
             self._session[-1] = session
         else:
@@ -29,10 +32,14 @@ class StreamClock:
 
     def start(self, seconds: float) -> float:
         """When something began that the server places at ``seconds``."""
+        if self._is_same:
+            return seconds
         return self._map(seconds, bisect_right(self._stream, seconds * self._rate) - 1)
 
     def end(self, seconds: float) -> float:
         """When something ended. At an anchor that is the end of what came before it."""
+        if self._is_same:
+            return seconds
         return self._map(seconds, bisect_left(self._stream, seconds * self._rate) - 1)
 
     def _map(self, seconds: float, index: int) -> float:

@@ -82,14 +82,30 @@ class Transcript:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
-    def later(cls, details: Callable[[], Dict[str, Any]], **fields: Any) -> "Transcript":
+    def later(
+        cls,
+        details: Callable[[], Dict[str, Any]],
+        text: str,
+        *,
+        is_final: bool,
+        stable: str,
+        translation: Optional[Translation],
+        complete: bool,
+        raw: Mapping[str, Any],
+    ) -> "Transcript":
         """A transcript whose other fields are made by ``details`` when somebody asks for one of them.
 
         ``details`` may be called more than once, and by any thread; it gives the same each time.
         """
         transcript = object.__new__(cls)
+        fields = transcript.__dict__
+        fields["text"] = text
+        fields["is_final"] = is_final
+        fields["stable"] = stable
+        fields["translation"] = translation
+        fields["complete"] = complete
+        fields["raw"] = raw
         fields["_details"] = details
-        transcript.__dict__.update(fields)
         return transcript
 
     if not TYPE_CHECKING:

@@ -10,7 +10,7 @@ from typing import Any, Dict, Mapping, Optional, Type, Union
 from ..errors import KeyRefusedInStream, QuotaRefusedInStream, ServerError, SlngError
 from .base import text
 
-__all__ = ["failure_in"]
+__all__ = ["failure_in", "is_failure"]
 
 _NAMED: Dict[str, int] = {
     "auth_error": 401,
@@ -61,11 +61,16 @@ _FINAL = frozenset({400, 401, 402, 403, 404, 422})
 
 def failure_in(frame: Mapping[str, Any]) -> Optional[SlngError]:
     """The error that a frame reports, or None where it is no error frame."""
-    if frame.get("error_code") is not None:
-        return _native(frame)
-    if text(frame.get("type")).lower() == "error":
-        return _gateway(frame)
-    return None
+    if not is_failure(frame):
+        return None
+    return _gateway(frame) if frame.get("error_code") is None else _native(frame)
+
+
+def is_failure(frame: Mapping[str, Any]) -> bool:
+    """Whether a frame reports an error."""
+    if "type" in frame and text(frame["type"]).lower() == "error":
+        return True
+    return frame.get("error_code") is not None
 
 
 def _native(frame: Mapping[str, Any]) -> SlngError:

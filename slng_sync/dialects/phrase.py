@@ -29,13 +29,6 @@ class Text:
         text = Text()
         text.text, text.speaker, text.language = self.text, self.speaker, self.language
         for token in tokens:
-            if "language" in token or "speaker" in token:
-                break
-        else:
-            # Nobody takes turns, so that ``add`` would do no more.
-            text.text += "".join([token["text"] for token in tokens])
-            return text
-        for token in tokens:
             text.add(token)
         return text
 
@@ -116,36 +109,33 @@ class Phrase:
         self._words.append(word)
         if word.confidence is not None:
             self._confidences.append(word.confidence)
-        self.start = _least(self.start, word.start)
-        self.end = _most(self.end, word.end)
+        if word.start is not None and (self.start is None or word.start < self.start):
+            self.start = word.start
+        if word.end is not None and (self.end is None or word.end > self.end):
+            self.end = word.end
 
     def _word(self, tokens: Sequence[Token]) -> Word:
         start = end = speaker = language = None
         confidences: List[float] = []
         for token in tokens:
-            start = _least(start, number(token.get("start_ms")))
-            end = _most(end, number(token.get("end_ms")))
+            begins, ends = number(token.get("start_ms")), number(token.get("end_ms"))
+            if begins is not None and (start is None or begins < start):
+                start = begins
+            if ends is not None and (end is None or ends > end):
+                end = ends
             confidence = number(token.get("confidence"))
             if confidence is not None:
                 confidences.append(confidence)
             speaker = speaker or label(token.get("speaker"))
             language = language or label(token.get("language"))
         return Word(
-            "".join(token["text"] for token in tokens).strip(),
+            "".join([token["text"] for token in tokens]).strip(),
             None if start is None else self._timeline.start(start / 1000),
             None if end is None else self._timeline.end(end / 1000),
             _mean(confidences),
             speaker,
             language,
         )
-
-
-def _least(one: Optional[float], other: Optional[float]) -> Optional[float]:
-    return other if one is None else one if other is None or one < other else other
-
-
-def _most(one: Optional[float], other: Optional[float]) -> Optional[float]:
-    return other if one is None else one if other is None or one > other else other
 
 
 def _mean(values: Sequence[float]) -> Optional[float]:

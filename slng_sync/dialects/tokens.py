@@ -7,7 +7,7 @@ change of language. Translated tokens belong to the spoken text before them, eve
 """
 
 import functools
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
 from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
@@ -44,6 +44,14 @@ class Segment:
         self.spoken.append(token)
         if token.get("translation_status") == "original":
             self.awaits_translation = True
+
+    def add_plain(self, token: Token) -> bool:
+        """Add a token that goes on with what is spoken, whatever that is; False where there is no room."""
+        if len(self.spoken) >= LONGEST_SEGMENT:
+            return False
+        self.text.text += token["text"]
+        self.spoken.append(token)
+        return True
 
     def is_over(self, token: Token) -> bool:
         """Whether a spoken token had better begin another one."""
@@ -132,10 +140,10 @@ class SonioxDecoder:
                 continue
             if "<" in said:
                 heard += self._take_marked(token)
-            elif token.get("is_final"):
-                heard += self._take(token)
-            else:
+            elif not token.get("is_final"):
                 tail.append(token)
+            elif not _are_plain((token,)) or not self._open.add_plain(token):
+                heard += self._take(token)
         heard += self._partial(any(isinstance(each, Transcript) for each in heard) if heard else False)
         return heard
 
@@ -181,9 +189,14 @@ class SonioxDecoder:
 
     def _partial(self, had_final: bool) -> List[Transcript]:
         segment, tail = self._open, self._tail
-        translated = [token for token in tail if token.get("translation_status") == "translation"]
-        spoken = [token for token in tail if not _is_translation(token)] if translated else tail
-        shown = segment.text.and_then(spoken).text.strip()
+        translated: List[Token] = []
+        if _are_plain(tail):
+            spoken = tail
+            shown = (segment.text.text + "".join([token["text"] for token in tail])).strip()
+        else:
+            translated = [token for token in tail if _is_translation(token)]
+            spoken = [token for token in tail if not _is_translation(token)]
+            shown = segment.text.and_then(spoken).text.strip()
         if shown == self._shown and not (had_final and shown):
             return []
         self._shown = shown
@@ -217,10 +230,10 @@ class SonioxDecoder:
         """What the segment says, with tokens that are not final behind it."""
         return Transcript.later(
             functools.partial(_details, segment, len(segment.spoken), spoken),
-            text=text,
+            text,
             is_final=is_final,
             stable=stable,
-            translation=_translation(segment, translated),
+            translation=_translation(segment, translated) if translated or segment.translated else None,
             complete=complete,
             raw=self._frame,
         )
@@ -239,12 +252,18 @@ def _details(segment: Segment, count: int, tail: Sequence[Token]) -> Dict[str, A
     }
 
 
-def _translation(segment: Segment, tail: Sequence[Token]) -> Optional[Translation]:
-    if not segment.translated and not tail:
-        return None
+def _translation(segment: Segment, tail: Sequence[Token]) -> Translation:
     said = segment.translation.and_then(tail)
     languages = (label(token.get("language")) for token in (*segment.translated, *tail))
     return Translation(said.text.strip(), next(filter(None, languages), None))
+
+
+def _are_plain(tokens: Iterable[Token]) -> bool:
+    """Whether they tell nothing of speakers, languages or a translation: nobody has asked for these."""
+    for token in tokens:
+        if "language" in token or "speaker" in token or "translation_status" in token:
+            return False
+    return True
 
 
 def _is_translation(token: Token) -> bool:
