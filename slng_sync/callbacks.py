@@ -1,6 +1,6 @@
 """Who is told what: the user's functions, and what happens when one of them raises."""
 
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 from .dispatch import is_coroutine
 from .errors import ConfigurationError, SlngError
@@ -24,7 +24,7 @@ class Callbacks:
     def __init__(self) -> None:
         self.want_frames = False
         """Whether somebody has asked for the frames themselves."""
-        self._functions: Dict[str, List[Callable[[Any], Any]]] = {kind: [] for kind in KINDS}
+        self._functions: Dict[str, Tuple[Callable[[Any], Any], ...]] = dict.fromkeys(KINDS, ())
 
     def add(self, kind: str, function: object) -> None:
         """Register a function. Raises ``ConfigurationError`` for what is none, and for coroutines."""
@@ -35,7 +35,8 @@ class Callbacks:
                 f"{kind} must be an ordinary function: nothing would ever await a coroutine.",
                 hint="Use asyncio.run_coroutine_threadsafe(...) inside an ordinary one.",
             )
-        self._functions[kind].append(function)
+        # Another tuple: a delivery that is under way goes on with the one it has begun.
+        self._functions[kind] += (function,)
         self.want_frames = self.want_frames or kind == "on_message"
 
     def has(self, kind: str) -> bool:
@@ -46,7 +47,7 @@ class Callbacks:
         """Call the functions that the item is for. Raises no ``Exception``."""
         kind = _kind_of(item)
         argument = item.frame if isinstance(item, RawFrame) else item
-        for function in tuple(self._functions[kind]):
+        for function in self._functions[kind]:
             try:
                 function(argument)
             except Exception as error:

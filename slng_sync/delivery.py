@@ -34,7 +34,12 @@ class Delivery:
         for item in items:
             if isinstance(item, Transcript):
                 heard = True
-                self._deliver_transcript(item)
+                rest = item if self._seam is None else self._trimmed(self._seam, item)
+                if rest is not None:
+                    self.log.add(rest)
+                    self.finals += rest.is_final
+                    self.partials += not rest.is_final
+                    self.tell(rest)
                 continue
             if isinstance(item, Ready):
                 self.session_id = item.session_id
@@ -54,14 +59,9 @@ class Delivery:
         said = " ".join(final.text for final in finals).split()
         self._seam = None if end is None else Seam(said, end=end, begin=begin)
 
-    def _deliver_transcript(self, transcript: Transcript) -> None:
-        rest: Optional[Transcript] = transcript
-        if self._seam is not None:
-            rest = self._seam.trim(transcript)
-            if self._seam.is_over:
-                self._seam = None
-        if rest is not None:
-            self.log.add(rest)
-            self.finals += rest.is_final
-            self.partials += not rest.is_final
-            self.tell(rest)
+    def _trimmed(self, seam: Seam, transcript: Transcript) -> Optional[Transcript]:
+        """A transcript without what was said before; None where nothing is left of it."""
+        rest = seam.trim(transcript)
+        if seam.is_over:
+            self._seam = None
+        return rest

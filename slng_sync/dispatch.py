@@ -111,10 +111,11 @@ class Dispatch:
         while True:
             # Asked in this order: what was put before it was closed is still delivered.
             closed = self._closed
-            if not self._deliver_next():
-                if closed:
-                    return
-                self._idle()
+            while self._items:
+                self._deliver_next()
+            if closed:
+                return
+            self._idle()
 
     def _deliver_next(self) -> bool:
         if not self._items:

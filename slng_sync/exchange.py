@@ -17,7 +17,7 @@ from .send_queue import END, FINALIZE, Mark, SendQueue
 
 __all__ = ["Exchange", "MessageBudget", "Timing", "parse"]
 
-_decode = json.JSONDecoder().raw_decode
+_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 
 FIRST_SILENCE = 0.1
 """What stands in for a keepalive before the first audio, where only audio will do."""
@@ -38,21 +38,20 @@ class Timing:
 class MessageBudget:
     """Keeps under the gateway's cap of 2000 messages a minute: 1500 on average, a few at once.
 
-    ``left`` counts how many may go now; each that goes takes one away.
+    ``free_at`` is when the next one may go.
     """
 
     def __init__(self, now: float, *, per_second: float = 25.0, burst: float = 50.0) -> None:
-        self._rate = per_second
-        self._burst = burst
-        self.left = burst
-        self._counted = now
+        self._interval = 1.0 / per_second
+        # A hair more, so that rounding takes none of them away.
+        self._saved = (burst - 1.0) * self._interval + 1e-6
+        self.free_at = now - self._saved
 
-    def wait(self, now: float) -> float:
-        """Seconds until one more message may go; 0 for now."""
-        left = self.left + (now - self._counted) * self._rate
-        self.left = left = left if left < self._burst else self._burst
-        self._counted = now
-        return 0.0 if left >= 1.0 else (1.0 - left) / self._rate
+    def spend(self, now: float) -> None:
+        """A message goes."""
+        # Who was silent has saved up no more than a burst.
+        earliest = now - self._saved
+        self.free_at = (self.free_at if self.free_at > earliest else earliest) + self._interval
 
 
 class Exchange:
@@ -79,7 +78,7 @@ class Exchange:
         self._end_mark: Optional[Mark] = None
         self._end_forms: Deque[Frame] = deque()
         self._held_at: Optional[float] = None
-        self._paced_at = now
+        self._caught_up_at = now
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
         self._budget = MessageBudget(now)
 
@@ -87,29 +86,28 @@ class Exchange:
 
     def next_frame(self, now: float) -> Optional[Frame]:
         """The next message, or None where nothing is to be said now. Raises where waiting is over."""
-        self.is_limited = self._budget.wait(now) > 0
+        self.is_limited = now < self._budget.free_at
         if self.is_limited:
             return None
         frame = self._choose(now)
         if frame is not None:
-            self._budget.left -= 1.0
+            self._budget.spend(now)
             self._spoke_at = now
         return frame
 
     def pass_on(self, pcm: bytes, now: float) -> Optional[Frame]:
         """The message for audio that can leave as it comes; None where it has to be put in and wait."""
-        if not self.ready or self._end_mark is not None or self._budget.wait(now) > 0:
+        if not self.ready or self._end_mark is not None or now < self._budget.free_at:
             return None
         if not self.queue.pass_on(pcm):
             return None
-        self._budget.left -= 1.0
+        self._budget.spend(now)
         self._spoke_at = now
-        self._pace(now, len(pcm))
-        return self.dialect.audio(pcm)
+        return self._audio(pcm, now)
 
     def due(self, now: float) -> float:
         """When something may have to be said or given up although nothing was heard or captured."""
-        times = [now + (self._budget.wait(now) or float("inf"))]
+        times = [self._budget.free_at if self._budget.free_at > now else float("inf")]
         if self._ended_at is not None:
             times.append(
                 self._ended_at + (self._timing.end_form if self._end_forms else self.dialect.end_limit)
@@ -145,15 +143,14 @@ class Exchange:
         if isinstance(taken, Mark):
             return self._ask(taken, now)
         if taken is not None:
-            self._pace(now, len(taken))
-            return self.dialect.audio(taken)
+            return self._audio(taken, now)
         return self._keepalive() if silent else None
 
-    def _pace(self, now: float, size: int = 0) -> None:
-        """Keep count of the audio that a server has not heard yet if it listens in the pace of speech."""
-        waiting = self.queue.under_way - (now - self._paced_at)
-        self.queue.under_way = (waiting if waiting > 0.0 else 0.0) + size / self._bytes_per_second
-        self._paced_at = now
+    def _audio(self, pcm: bytes, now: float) -> Frame:
+        """A message with audio; a server that listens in the pace of speech hears it one after the other."""
+        begun = self._caught_up_at if self._caught_up_at > now else now
+        self._caught_up_at = begun + len(pcm) / self._bytes_per_second
+        return self.dialect.audio(pcm)
 
     def _keepalive(self) -> Frame:
         if self.dialect.needs_first_audio and not self.queue.stream_sent:
@@ -252,7 +249,7 @@ class Exchange:
 
     def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
         """What a frame means, as far as it is anybody else's business."""
-        self._pace(now)
+        self.queue.under_way = max(0.0, self._caught_up_at - now)
         heard: List[Heard] = []
         for each in self.decoder(frame):
             if isinstance(each, Transcript) or not self._note(each):
@@ -305,7 +302,7 @@ def parse(payload: bytes) -> Optional[Mapping[str, Any]]:
     """A JSON object, or None."""
     try:
         said = payload.decode("utf-8").strip()
-        frame, end = _decode(said)
-    except (ValueError, RecursionError):
+        frame, end = _scan(said, 0)
+    except (ValueError, RecursionError, StopIteration):
         return None
     return frame if isinstance(frame, dict) and end == len(said) else None

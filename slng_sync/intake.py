@@ -25,8 +25,8 @@ TOLD_AT_ONCE = 1.0
 class Intake:
     """The way into a send queue; every method is called with the session's lock held.
 
-    ``pass_on(pcm)`` sends audio as it comes, where nothing waits; else it is put into the queue, and ``pump``
-    sends what can be sent. ``is_over`` says that nothing more is wanted, ``tell`` tells an event.
+    ``pass_on(pcm)`` records and sends audio as it comes, where nothing waits; else it is put into the queue,
+    and ``pump`` sends what can be sent. ``is_over`` says that no more is wanted, ``tell`` tells an event.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Intake:
 
     def put(self, pcm: bytes, timeout: Optional[float]) -> bool:
         """Put audio in as there is room for it. False where the session has ended meanwhile."""
-        if not pcm or self._has_passed(pcm):
+        if self._pass_on(pcm) or not pcm:
             return True
         until: Optional[float] = None
         while True:
@@ -103,14 +103,6 @@ class Intake:
             self.lose(frames, UNREADABLE)
             self.tell_losses()
 
-    def _has_passed(self, pcm: bytes) -> bool:
-        """Send audio as it comes; False where something waits, so that it has to wait as well."""
-        if not self._pass_on(pcm):
-            return False
-        if self.record is not None:
-            self.record.write(pcm)
-        return True
-
     def _append(self, pcm: bytes) -> None:
         """Put audio in for which there is room."""
         if self.record is not None:
@@ -120,7 +112,7 @@ class Intake:
 
     def _append_live(self, pcm: bytes) -> int:
         """Put audio in, whether there is room or not; how much was lost for it."""
-        if self._has_passed(pcm):
+        if self._pass_on(pcm):
             return 0
         if self.record is not None:
             self.record.write(pcm)

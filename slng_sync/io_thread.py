@@ -110,7 +110,7 @@ class IoThread:
             with self._stream.lock:
                 # Not once it is known why it ends: a break after that says nothing more.
                 if line.exchange.failure is None:
-                    self._take_in(line)
+                    self._take_in(line, time.monotonic())
         self._say_goodbye(line)
         error = line.failure()
         if error is not None:
@@ -256,7 +256,7 @@ class IoThread:
         """Before sending has failed the server may have said why: that counts, else the fault."""
         try:
             if line.exchange.failure is None:
-                self._take_in(line)
+                self._take_in(line, time.monotonic())
         except SlngError:
             raise fault from None
         if line.exchange.failure is None and not line.check_closed():
@@ -284,16 +284,15 @@ class IoThread:
             is_read = stream.steady_line() is not None and stream.reader.is_listening and not backlog
         self._sleep(None if is_read else line, until, write=backlog)
 
-    def _take_in(self, line: Line) -> None:
-        stream, now = self._stream, time.monotonic()
-        with stream.lock:
-            was_accepted = line.exchange.accepted
-            items = line.take_in(now, raw=self._callbacks.want_frames)
-            if line.exchange.accepted and not was_accepted:
-                self._refusal = None
-                self._accepted(stream.dialect)
-            self._deliver(items)
-            stream.changes.tell()
+    def _take_in(self, line: Line, now: float) -> None:
+        """Hear what has come; called with the lock held."""
+        was_accepted = line.exchange.accepted
+        items = line.take_in(now, raw=self._callbacks.want_frames)
+        if not was_accepted and line.exchange.accepted:
+            self._refusal = None
+            self._accepted(self._stream.dialect)
+        self._deliver(items)
+        self._stream.changes.tell()
 
     def _read_along(self, line: Line) -> None:
         """Take in what has come on the thread that runs the callbacks, while all goes well."""
@@ -301,14 +300,15 @@ class IoThread:
         with stream.lock:
             if stream.steady_line() is not line:
                 return
+            now = time.monotonic()
             try:
-                self._take_in(line)
+                self._take_in(line, now)
             except SlngError as fault:
                 stream.fault = fault
             except Exception as failure:
                 stream.fault = _mistake(failure)
             longest = stream.settings.max_connection_seconds
-            if stream.fault is not None or line.wants_attention(time.monotonic(), longest):
+            if stream.fault is not None or line.wants_attention(now, longest):
                 stream.wake_up()
 
     def _say_goodbye(self, line: Line) -> None:
@@ -322,7 +322,8 @@ class IoThread:
                         line.hang_up()
                     backlog = line.backlog
                 self._sleep(line, until, write=backlog)
-                self._take_in(line)
+                with stream.lock:
+                    self._take_in(line, time.monotonic())
         except SlngError:
             # Everything was said; that the other side does not say goodbye is its own affair.
             pass

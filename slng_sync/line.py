@@ -7,7 +7,7 @@ from typing import Any, List, Optional
 
 from .callbacks import RawFrame
 from .connection import Closed, Connection, Received
-from .dialects.failures import failure_in
+from .dialects.failures import is_failure
 from .errors import ConnectionLost, SlngError
 from .exchange import Exchange, parse
 from .frames import BINARY, TEXT
@@ -74,7 +74,7 @@ class Line:
         self, connection: Connection, exchange: Exchange, pulse: Pulse, trace: Optional[MessageTrace] = None
     ) -> None:
         self.connection = connection
-        self._transport = connection.transport
+        self.transport = connection.transport
         self.exchange = exchange
         self.pulse = pulse
         self.closed: Optional[Closed] = None
@@ -86,7 +86,7 @@ class Line:
     @property
     def backlog(self) -> bool:
         """Whether the socket has to be waited for before more can be sent."""
-        return self._transport.backlog > 0
+        return self.transport.backlog > 0
 
     def has_held(self, now: float, seconds: float) -> bool:
         """Whether it was up for so long."""
@@ -98,7 +98,7 @@ class Line:
 
     def pass_on(self, pcm: bytes, now: float) -> bool:
         """Send audio as it comes; False where something waits. Raises ``ConnectionLost``."""
-        if self._transport.backlog or now >= self.pulse.ping_at:
+        if self.transport.backlog or now >= self.pulse.ping_at:
             return False
         frame = self.exchange.pass_on(pcm, now)
         if frame is None:
@@ -114,12 +114,12 @@ class Line:
     def pump(self, now: float) -> None:
         """Send what may be sent. Raises ``ConnectionLost``, and what the conversation gives up on."""
         try:
-            if self._transport.backlog:
-                self._transport.flush()
+            if self.transport.backlog:
+                self.transport.flush()
             if now >= self.pulse.ping_at:
                 self.connection.ping()
                 self.pulse.pinged(now)
-            while not self._transport.backlog:
+            while not self.transport.backlog:
                 frame = self.exchange.next_frame(now)
                 if frame is None:
                     return
@@ -158,7 +158,7 @@ class Line:
         """Tell the other side that we close, and write what is left as far as it goes."""
         try:
             self.connection.close_frame()
-            self._transport.flush()
+            self.transport.flush()
         except OSError as error:
             raise self.lost(error.strerror or type(error).__name__) from error
 
@@ -182,7 +182,7 @@ class Line:
         """Whether there is more to do than to go on listening."""
         return (
             self.closed is not None
-            or self._transport.backlog > 0
+            or self.transport.backlog > 0
             or self.exchange.is_ending
             or now - self._begun >= longest * EARLIEST_RENEWAL
         )
@@ -234,7 +234,7 @@ class Line:
         if frame is None:
             self.ignored += 1
             return []
-        if b"error" in payload.lower() and failure_in(frame) is not None:
+        if is_failure(frame):
             # A server that repeats the key must not get it into an error, a log or a callback.
             frame = self.connection.redaction.frame(frame)
         heard: List[Any] = self.exchange.hear(frame, now)

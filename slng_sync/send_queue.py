@@ -145,7 +145,7 @@ class SendQueue:
             return False
         if self.captured != self._continues_at or self.store is not None:
             return False
-        self._replay.append(Chunk(self.captured, pcm))
+        self._replay.append_bytes(self.captured, pcm, frames)
         self.stream_sent += frames
         self.captured += frames
         self._continues_at = self.sent = self.captured
@@ -381,15 +381,16 @@ class SendQueue:
         self.unreadable += frames
 
     def _settle(self, position: int) -> None:
-        self.settled = max(self.settled, min(position, self.sent))
-        self._trim_replay()
-
-    def _trim_replay(self) -> None:
-        self._replay.pop_until(self.settled)
-        while self._forgotten and self._forgotten[0][1] <= self.settled:
+        if position > self.sent:
+            position = self.sent
+        if position <= self.settled:
+            return
+        self.settled = position
+        self._replay.pop_until(position)
+        while self._forgotten and self._forgotten[0][1] <= position:
             self._forgotten.popleft()
         if self.store is not None:
-            self.store.settle(self.settled)
+            self.store.settle(position)
 
     def _cut_settled_replay(self) -> None:
         if self._replay and self._replay.start < self.settled:

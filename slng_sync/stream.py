@@ -241,9 +241,10 @@ class Stream:
         except SlngError as fault:
             # For the I/O thread to tell: it is not the matter of whoever happened to send.
             self.fault = fault
-        if self.fault is not None or line.connection.transport.backlog or now >= self.reader.missed_at:
-            self.reader.missed_at = NEVER
-            self.wake_up()
+        if self.intake.record is not None:
+            self.intake.record.write(pcm)
+        if self._is_stuck(line, now):
+            self._hand_over()
         return True
 
     def pump(self) -> None:
@@ -262,14 +263,16 @@ class Stream:
         if self.queue.unreadable:
             self.intake.lose_unreadable()
         self.changes.tell()
-        if (
-            line.exchange.is_limited
-            or line.connection.transport.backlog
-            or self.fault is not None
-            or now >= self.reader.missed_at
-        ):
-            self.reader.missed_at = NEVER
-            self.wake_up()
+        if line.exchange.is_limited or self._is_stuck(line, now):
+            self._hand_over()
+
+    def _is_stuck(self, line: Line, now: float) -> bool:
+        return self.fault is not None or line.transport.backlog > 0 or now >= self.reader.missed_at
+
+    def _hand_over(self) -> None:
+        """Let the I/O thread do what whoever sends cannot wait for; and read, if nobody does."""
+        self.reader.missed_at = NEVER
+        self.wake_up()
 
     def _open_files(self) -> None:
         if self._record_path is not None:

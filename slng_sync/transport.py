@@ -30,8 +30,8 @@ class WakeUp:
         self._waiting_end, self._ringing_end = socket.socketpair()
         self._waiting_end.setblocking(False)
         self._ringing_end.setblocking(False)
-        self._rung = False
-        self._is_awaited = False
+        self.is_rung = False
+        self.is_awaited = False
 
     def fileno(self) -> int:
         """What to wait on."""
@@ -39,31 +39,22 @@ class WakeUp:
 
     def ring(self) -> None:
         """Wake the waiting thread, now or when it waits next."""
-        if not self._rung:
-            self._rung = True
-            if self._is_awaited:
+        if not self.is_rung:
+            self.is_rung = True
+            # In this order; who waits does it the other way round, so that one of both sees the other.
+            if self.is_awaited:
                 try:
                     self._ringing_end.send(b"!")
                 except OSError:
                     # Full: it is awake. Closed: nobody waits any more.
                     pass
 
-    def begin_wait(self) -> bool:
-        """Be awaited from now on; whether somebody has rung already."""
-        # In this order; who rings does it the other way round, so that one of both sees the other.
-        self._is_awaited = True
-        return self._rung
-
-    def end_wait(self, *, is_ready: bool) -> None:
-        """Be ready for the next ring. Whatever rang is to be looked at after this."""
-        self._is_awaited = False
-        if is_ready:
-            # Read first, then forget: the other order would lose a ring that comes in between.
-            try:
-                self._waiting_end.recv(64)
-            except OSError:
-                pass
-        self._rung = False
+    def fall_silent(self) -> None:
+        """Take the ring that has woken the waiting thread."""
+        try:
+            self._waiting_end.recv(64)
+        except OSError:
+            pass
 
     def close(self) -> None:
         """Give the sockets back."""
@@ -89,7 +80,9 @@ class Watch:
 
         Whether it was the socket.
         """
-        if self._wake.begin_wait():
+        wake = self._wake
+        wake.is_awaited = True
+        if wake.is_rung:
             timeout = 0.0
         if self._poll is None:
             ready = self._select(timeout, write)
@@ -103,7 +96,11 @@ class Watch:
                 self._poll.modify(self.sock, select.POLLIN)
         # Two at the most are waited for.
         is_rung = bool(ready) and self._wake_number in (ready[0][0], ready[-1][0])
-        self._wake.end_wait(is_ready=is_rung)
+        wake.is_awaited = False
+        if is_rung:
+            wake.fall_silent()
+        # Only now: the other order would lose a ring that comes in between.
+        wake.is_rung = False
         return len(ready) > is_rung
 
     def _select(self, timeout: float, write: bool) -> List[Tuple[int, int]]:

@@ -240,10 +240,17 @@ def test_the_budget_allows_a_few_messages_at_once() -> None:
     """Then 25 a second."""
     budget = MessageBudget(0.0)
     for _ in range(50):
-        assert budget.wait(0.0) == 0
-        budget.left -= 1
-    assert budget.wait(0.0) == pytest.approx(0.04)
-    assert budget.wait(0.04) == 0
+        assert budget.free_at <= 0.0
+        budget.spend(0.0)
+    assert budget.free_at == pytest.approx(0.04, abs=1e-5)
+    for each in range(1, 1000):
+        assert budget.free_at <= each / 25
+        budget.spend(each / 25)
+        assert budget.free_at > each / 25
+    for _ in range(50):
+        assert budget.free_at <= 1000.0
+        budget.spend(1000.0)
+    assert budget.free_at > 1000.0
 
 
 @pytest.mark.parametrize(
