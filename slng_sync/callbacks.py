@@ -21,6 +21,8 @@ class RawFrame(NamedTuple):
 class Callbacks:
     """The registered functions. They run in the order of registration."""
 
+    __slots__ = ("_functions", "want_frames")
+
     def __init__(self) -> None:
         self.want_frames = False
         """Whether somebody has asked for the frames themselves."""

@@ -14,6 +14,8 @@ __all__ = ["StreamClock"]
 class StreamClock:
     """Map the seconds of one connection to the seconds of the session. Positions are in frames."""
 
+    __slots__ = ("_is_same", "_rate", "_session", "_stream")
+
     def __init__(self, sample_rate: int, origin: int = 0) -> None:
         self._rate = sample_rate
         self._stream: List[int] = [0]

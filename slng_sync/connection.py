@@ -37,6 +37,8 @@ Received = Union[Message, Closed]
 class Connection:
     """A WebSocket that is open: frames out, messages in, nothing that waits."""
 
+    __slots__ = ("_broken", "_reader", "_writer", "closing", "has_more", "redaction", "transport")
+
     def __init__(self, transport: Transport, early: bytes, redaction: Redaction) -> None:
         self.transport = transport
         self.redaction = redaction

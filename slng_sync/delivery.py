@@ -19,6 +19,8 @@ class Delivery:
     ``tap``, where there is one, sees each item first, on the thread that hands it on. The lock is held.
     """
 
+    __slots__ = ("_dispatch", "_seam", "_tap", "finals", "log", "partials", "session_id")
+
     def __init__(self, dispatch: Dispatch, tap: Optional[Callable[[Any], None]] = None) -> None:
         self.log = TranscriptLog()
         self.session_id: Optional[str] = None

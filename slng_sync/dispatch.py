@@ -40,6 +40,10 @@ class Dispatch:
     earlier. One thread at a time puts items in.
     """
 
+    __slots__ = """
+        _closed _deliver_one _delivering_on _ident _idle _items _polled _thread _to _wake
+    """.split()
+
     def __init__(
         self,
         to: DispatchTo,

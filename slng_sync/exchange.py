@@ -41,6 +41,8 @@ class MessageBudget:
     ``free_at`` is when the next one may go.
     """
 
+    __slots__ = ("_interval", "_saved", "free_at")
+
     def __init__(self, now: float, *, per_second: float = 25.0, burst: float = 50.0) -> None:
         self._interval = 1.0 / per_second
         # A hair more, so that rounding takes none of them away.
@@ -59,6 +61,11 @@ class Exchange:
 
     ``is_limited`` where a message was to be said and had to wait for the message cap.
     """
+
+    __slots__ = """
+        _asked_at _budget _bytes_per_second _caught_up_at _end_forms _end_mark _ended_at _greeting _held_at
+        _opened_at _spoke_at _timing accepted decoder dialect failure finished is_limited queue ready
+    """.split()
 
     def __init__(self, dialect: Dialect, queue: SendQueue, timing: Timing, now: float) -> None:
         self.dialect = dialect

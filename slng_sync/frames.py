@@ -27,6 +27,8 @@ _OPCODES = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 class FrameWriter:
     """Puts messages into frames as a client has to: masked, each with a key that nobody can foresee."""
 
+    __slots__ = ("_keys",)
+
     def __init__(self) -> None:
         self._keys = _masking_keys()
 
@@ -61,6 +63,8 @@ class FrameReader:
 
     ``is_behind`` while there may be more to hear without anything that comes.
     """
+
+    __slots__ = ("_parts", "_parts_opcode", "_parts_size", "_rest", "is_behind")
 
     def __init__(self, early: bytes = b"") -> None:
         self.is_behind = bool(early)

@@ -29,6 +29,10 @@ class Intake:
     and ``pump`` sends what can be sent. ``is_over`` says that no more is wanted, ``tell`` tells an event.
     """
 
+    __slots__ = """
+        _changes _is_over _pass_on _pump _queue _reason _tell _untold lost paused record
+    """.split()
+
     def __init__(
         self,
         queue: SendQueue,

@@ -36,6 +36,10 @@ class IoThread:
     which the server has let the stream begin.
     """
 
+    __slots__ = """
+        _accepted _callbacks _outage _raises _refusal _schedule _stream _unfinished _watch thread
+    """.split()
+
     def __init__(
         self,
         stream: Stream,

@@ -27,6 +27,8 @@ class Pulse:
     ``ping_at`` is when to ask next, ``NEVER`` while an answer is waited for.
     """
 
+    __slots__ = ("_heard_at", "_interval", "_lost_at", "_pinged_at", "_timeout", "begun", "ping_at")
+
     def __init__(self, interval: float, timeout: float, now: float) -> None:
         self.begun = now
         self.ping_at = now + interval
@@ -69,6 +71,10 @@ class Pulse:
 
 class Line:
     """One connection from its opening to its close."""
+
+    __slots__ = """
+        _answered _begun _trace closed connection exchange ignored pulse transport
+    """.split()
 
     def __init__(
         self, connection: Connection, exchange: Exchange, pulse: Pulse, trace: Optional[MessageTrace] = None

@@ -23,6 +23,8 @@ class Reader:
     From ``missed_at`` on somebody else has to read: a callback takes so long.
     """
 
+    __slots__ = ("_line", "_wake", "_watch", "is_listening", "missed_at", "read")
+
     def __init__(self, line: Callable[[], Optional[Line]]) -> None:
         self.read: Callable[[Line], None] = lambda line: None
         self.is_listening = False

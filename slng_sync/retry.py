@@ -53,6 +53,8 @@ class RetrySchedule:
     made: a server that accepts and closes must not be asked for ever.
     """
 
+    __slots__ = ("_has_worked", "_max_attempts", "_random_share", "attempt")
+
     def __init__(self, max_attempts: int, random_share: Callable[[], float] = random.random) -> None:
         self.attempt = 0
         self._max_attempts = max_attempts

@@ -60,6 +60,8 @@ _new_tuple = tuple.__new__
 class Run:
     """Chunks in the order of their positions. Lengths are in frames of ``width`` bytes."""
 
+    __slots__ = ("_width", "chunks", "frames", "in_memory")
+
     def __init__(self, width: int) -> None:
         self.chunks: Deque[Chunk] = deque()
         self.frames = 0

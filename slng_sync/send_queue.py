@@ -50,6 +50,8 @@ class Mark:
 class ConnectionTime:
     """The session's clock as one connection tells it: it stays true when the next one has begun."""
 
+    __slots__ = ("_queue", "end", "start")
+
     def __init__(self, queue: "SendQueue", clock: StreamClock) -> None:
         self._queue = queue
         self.start = clock.start
@@ -71,6 +73,12 @@ class SendQueue:
 
     ``unreadable`` counts the frames that the store could not give back.
     """
+
+    __slots__ = """
+        _asked _clock _continues_at _finalize_was_confirmed _finalized_at _forgotten _replay _unanswered
+        _unsent _waiting _width audio_format capacity captured chunk longest sent settled store stream_sent
+        under_way unreadable
+    """.split()
 
     def __init__(
         self,

@@ -39,6 +39,12 @@ class Stream:
     use; ``close_by`` is when the stream has to have ended, on the monotonic clock.
     """
 
+    __slots__ = """
+        _record_path _thread _trace_path aborted audio_format capture changes close_by complete connections
+        delivery dialect dispatch fault ignored intake line lock never_opened outcome queue reader settings
+        state trace wake
+    """.split()
+
     def __init__(
         self,
         settings: Settings,

@@ -27,6 +27,8 @@ class TranscriptLog:
     session is still adding. It can be pickled, so it can come back from a process pool.
     """
 
+    __slots__ = ("_duration", "_finals", "_lock", "_partial")
+
     def __init__(self, transcripts: Iterable[Transcript] = ()) -> None:
         self._lock = threading.Lock()
         self._finals: List[Transcript] = []

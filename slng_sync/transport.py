@@ -26,6 +26,8 @@ class WakeUp:
     A ring costs a call of the system only where somebody sleeps.
     """
 
+    __slots__ = ("_ringing_end", "_waiting_end", "is_awaited", "is_rung")
+
     def __init__(self) -> None:
         self._waiting_end, self._ringing_end = socket.socketpair()
         self._waiting_end.setblocking(False)
@@ -64,6 +66,8 @@ class WakeUp:
 
 class Watch:
     """Waits for a socket and a wake-up together."""
+
+    __slots__ = ("_poll", "_wake", "_wake_number", "sock")
 
     def __init__(self, wake: WakeUp, sock: Optional[socket.socket] = None) -> None:
         self.sock = sock
@@ -118,6 +122,8 @@ def wait(sock: socket.socket, wake: WakeUp, timeout: float, *, write: bool = Fal
 
 class Transport:
     """A connected, non-blocking socket with what could not be written yet."""
+
+    __slots__ = ("_out", "_tls", "at_end", "backlog", "has_more", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock

@@ -15,6 +15,8 @@ SLICE = 0.5 if os.name == "nt" else NEVER
 class Changes:
     """A lock, and word of whatever changes under it."""
 
+    __slots__ = ("_condition", "_waiting", "lock")
+
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._condition = threading.Condition(self.lock)

@@ -25,6 +25,8 @@ FIN_MARKER = "<fin>"
 class Segment:
     """The final tokens of a transcript to be, and those of its translation."""
 
+    __slots__ = ("_known", "_timeline", "awaits_translation", "spoken", "text", "translated", "translation")
+
     def __init__(self, timeline: Timeline) -> None:
         self.text = Text()
         self.spoken: List[Token] = []
@@ -75,6 +77,8 @@ class Segment:
 
 class SonioxDecoder:
     """Soniox's frames, and the gateway's own where they come in between."""
+
+    __slots__ = ("_frame", "_held", "_open", "_shown", "_tail", "_timeline")
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
