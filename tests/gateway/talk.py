@@ -1,6 +1,7 @@
 """A client by hand, on websocket-client, to hold conversations with the gateway word for word."""
 
 import base64
+import contextlib
 import json
 import struct
 from types import TracebackType
@@ -23,6 +24,14 @@ INIT = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1, "enable_pa
 SECOND = 32000
 
 
+class Patient(websocket.WebSocket):  # type: ignore[misc]
+    """Reads on where its answer to a ping comes too late, the server having said everything and closed."""
+
+    def pong(self, payload: Union[str, bytes] = "") -> None:
+        with contextlib.suppress(OSError):
+            super().pong(payload)
+
+
 class Talk:
     """One conversation: what is said, and what is heard until the close."""
 
@@ -40,6 +49,7 @@ class Talk:
             timeout=timeout,
             suppress_origin=True,
             http_no_proxy=["127.0.0.1"],
+            class_=Patient,
             **options,
         )
 
