@@ -25,11 +25,15 @@ SECOND = 32000
 
 
 class Patient(websocket.WebSocket):  # type: ignore[misc]
-    """Reads on where its answer to a ping comes too late, the server having said everything and closed."""
+    """Reads on where its answer comes too late, the server having said everything and gone."""
 
     def pong(self, payload: Union[str, bytes] = "") -> None:
         with contextlib.suppress(OSError):
             super().pong(payload)
+
+    def send_close(self, status: int = 1000, reason: bytes = b"", **options: Any) -> None:
+        with contextlib.suppress(OSError):
+            super().send_close(status, reason, **options)
 
 
 class Talk:
