@@ -101,8 +101,11 @@ class FrameReader:
             self.is_behind = True
             if not messages:
                 raise
-        if at < size or self._rest:
-            self._rest = bytearray(heard[at:])
+        if heard is not data:
+            # Cut in place: a long message that comes in many reads is not copied with each of them.
+            del self._rest[:at]
+        elif at < size:
+            self._rest += data[at:]
         return messages
 
     @staticmethod
