@@ -15,6 +15,7 @@ __all__ = [
     "Endpoint",
     "Event",
     "Flushed",
+    "Level",
     "MicrophoneLost",
     "MicrophoneRestored",
     "MicrophoneSilent",
@@ -177,22 +178,47 @@ class Endpoint(Event):
 
 
 @dataclass(frozen=True)
+class Level(Event):
+    """How loud the last 50 ms were, in dB of full scale: 0 is the loudest there is, -96 is digital silence.
+
+    ``rms_dbfs`` is the power (a sine at full scale has -3), ``peak_dbfs`` the loudest sample. ``clipping``:
+    it was too loud for the microphone, which cuts the peaks off. ``speech``: somebody seems to speak.
+    """
+
+    rms_dbfs: float
+    peak_dbfs: float
+    clipping: bool = False
+    speech: bool = False
+
+
+@dataclass(frozen=True)
 class MicrophoneLost(Event):
-    """The microphone went away: ``reason`` says how that was noticed."""
+    """The microphone went away, or gives nothing: ``reason`` says how that was noticed.
+
+    It is waited for, and what it gives after that is heard.
+    """
 
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class MicrophoneRestored(Event):
-    """The microphone is back after ``outage`` seconds."""
+    """The microphone is back after ``outage`` seconds, ``lost`` of which nobody has heard.
+
+    ``device`` is the name of what is heard now: another one, where the system has another default by then.
+    """
 
     outage: float = 0.0
+    lost: float = 0.0
+    device: str = ""
 
 
 @dataclass(frozen=True)
 class MicrophoneSilent(Event):
-    """The microphone delivers only silence; ``hint`` says what to check on this system."""
+    """The microphone gives nothing, or next to nothing, that could be heard, for ``seconds`` by now.
+
+    ``hint`` says what to check on this system. Told once, until there is something to hear.
+    """
 
     seconds: float = 0.0
     hint: str = ""
