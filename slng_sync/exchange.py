@@ -67,7 +67,14 @@ class Exchange:
         _opened_at _spoke_at _timing accepted decoder dialect failure finished is_limited queue ready
     """.split()
 
-    def __init__(self, dialect: Dialect, queue: SendQueue, timing: Timing, now: float) -> None:
+    def __init__(
+        self,
+        dialect: Dialect,
+        queue: SendQueue,
+        timing: Timing,
+        now: float,
+        budget: Optional[MessageBudget] = None,
+    ) -> None:
         self.dialect = dialect
         self.queue = queue
         self.decoder = dialect.decoder(queue.timeline())
@@ -87,7 +94,7 @@ class Exchange:
         self._held_at: Optional[float] = None
         self._caught_up_at = now
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
-        self._budget = MessageBudget(now)
+        self._budget = budget or MessageBudget(now)
 
     # What to say.
 

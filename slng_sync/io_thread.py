@@ -132,7 +132,7 @@ class IoThread:
         other_form = None if line.exchange.accepted else self._other_form(cause)
         if self._stream.aborted or not (other_form or self._may_reconnect):
             raise cause
-        self._leave(line)
+        self._leave(line, cause)
         if other_form is None:
             begun = time.monotonic() if self._outage is None else self._outage.begun
             self._reconnect(Outage(begun, cause))
@@ -154,7 +154,7 @@ class IoThread:
     def _may_reconnect(self) -> bool:
         return self._stream.settings.reconnect and self._stream.state >= State.STREAMING
 
-    def _leave(self, line: Line) -> None:
+    def _leave(self, line: Line, cause: SlngError) -> None:
         """Deliver what is final of a broken line, and put what is not settled back to be sent again."""
         stream = self._stream
         with stream.lock:
@@ -171,6 +171,7 @@ class IoThread:
                 stream.intake.lose(lost, "it could not be kept until the connection was back")
                 stream.intake.tell_losses()
             stream.delivery.begin_seam(stream.queue.start(0.0))
+            line.note_loss(cause.message)
 
     def _reconnect(self, outage: Outage) -> None:
         """Try until there is a line again, or there is no sense in it any more."""
@@ -275,6 +276,7 @@ class IoThread:
         if stream.state is not State.DRAINING or stream.queue.ending:
             return
         if capture is None or capture.ended or now >= capture.given_up_at:
+            stream.end_hearing()
             stream.queue.request(FINALIZE)
             stream.queue.request(END)
 

@@ -11,7 +11,7 @@ from .dialects.failures import is_failure
 from .errors import ConnectionLost, SlngError
 from .exchange import Exchange, parse
 from .frames import BINARY, TEXT
-from .recording import MessageTrace
+from .trace import MessageTrace
 from .waiting import NEVER
 
 __all__ = ["Line", "Pulse"]
@@ -88,6 +88,8 @@ class Line:
         self._begun = pulse.begun
         self._answered = (pulse.begun, 0)
         self._trace = trace
+        if trace is not None:
+            trace.opened(exchange, connection.redaction)
 
     @property
     def backlog(self) -> bool:
@@ -219,6 +221,11 @@ class Line:
         if error is not None and self.exchange.advice and not error.retryable:
             error.hint = self.exchange.advice
         return error
+
+    def note_loss(self, reason: str) -> None:
+        """Write down that another line will take the place of this one."""
+        if self._trace is not None:
+            self._trace.lost(reason)
 
     @staticmethod
     def _write_down(trace: MessageTrace, received: Received) -> None:

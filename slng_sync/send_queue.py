@@ -71,7 +71,8 @@ class ConnectionTime:
 class SendQueue:
     """A bounded run of audio with its marks. Lengths and positions are in frames.
 
-    ``unreadable`` counts the frames that the store could not give back.
+    ``begin`` is where the first audio stands on the session's clock; ``unreadable`` counts the frames that
+    the store could not give back.
     """
 
     __slots__ = """
@@ -88,20 +89,21 @@ class SendQueue:
         chunk_seconds: float = 0.05,
         longest_seconds: float = 0.5,
         store: Optional[Store] = None,
+        begin: int = 0,
     ) -> None:
         self.audio_format = audio_format
         self.capacity = audio_format.frames(capacity_seconds)
         self.chunk = max(1, audio_format.frames(chunk_seconds))
         self.longest = max(self.chunk, audio_format.frames(longest_seconds))
-        self.captured = 0
-        self.sent = 0
-        self.settled = 0
+        self.captured = begin
+        self.sent = begin
+        self.settled = begin
         self.stream_sent = 0
         self.unreadable = 0
         self.store = store
         self._width = audio_format.frame_bytes
-        self._clock = StreamClock(audio_format.sample_rate)
-        self._continues_at: Optional[int] = 0
+        self._clock = StreamClock(audio_format.sample_rate, begin)
+        self._continues_at: Optional[int] = begin
         self._unsent = Run(audio_format.frame_bytes)
         self._replay = Run(audio_format.frame_bytes)
         self._forgotten: Deque[Tuple[int, int]] = deque()
@@ -233,6 +235,11 @@ class SendQueue:
     def asked(self) -> Optional[Mark]:
         """The oldest request that was sent and is not answered."""
         return self._asked[0] if self._asked else None
+
+    @property
+    def last_asked(self) -> Optional[Mark]:
+        """The newest of them."""
+        return self._asked[-1] if self._asked else None
 
     def answer(self, *, confirmed: bool = True) -> Optional[Mark]:
         """Resolve the oldest finalize that was sent; a confirmation settles audio.

@@ -17,14 +17,14 @@ import errno
 import itertools
 import os
 import shutil
-import struct
 import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
 from typing import Deque, Optional
 
-from .audio.format import SAMPLE_BYTES, AudioFormat
+from .audio.format import AudioFormat
+from .audio.wav_writer import HEADER_BYTES, wav_header, write_whole
 from .errors import ConfigurationError
 from .recording import Path
 
@@ -33,7 +33,6 @@ __all__ = ["Spill", "StoredAudio", "check_folder"]
 FILE_SECONDS = 60.0
 LEAST_FREE = 100_000_000
 """Bytes that are left to others on the disk."""
-HEADER_BYTES = 44
 
 _count = itertools.count(1)
 
@@ -144,10 +143,9 @@ class _SpillFile:
         offset = HEADER_BYTES + self._size
         with open(self.path, "wb" if self.is_empty else "r+b", buffering=0) as file:
             file.seek(offset)
-            if file.write(pcm) < len(pcm):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            write_whole(file, pcm)
             file.seek(0)
-            file.write(_header(self._format, self._size + len(pcm)))
+            file.write(wav_header(self._format, self._size + len(pcm)))
         self._size += len(pcm)
         self.end += len(pcm) // self._format.frame_bytes
         self.is_full = self._size >= self._format.frames(FILE_SECONDS) * self._format.frame_bytes
@@ -170,11 +168,3 @@ def check_folder(folder: Optional[Path]) -> Optional[str]:
             f"spill: {path!r} is no folder that can be written to ({reason})."
         ) from error
     return path
-
-
-def _header(audio_format: AudioFormat, size: int) -> bytes:
-    rate, width = audio_format.sample_rate, audio_format.frame_bytes
-    what = struct.pack(
-        "<4sIHHIIHH", b"fmt ", 16, 1, audio_format.channels, rate, rate * width, width, 8 * SAMPLE_BYTES
-    )
-    return struct.pack("<4sI4s", b"RIFF", 36 + size, b"WAVE") + what + struct.pack("<4sI", b"data", size)

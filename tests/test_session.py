@@ -604,7 +604,8 @@ def test_a_session_is_recorded_and_traced_where_asked(dialect: Dialect, tmp_path
     ours = [line for line in lines if line["dir"] == "client"]
     assert [line["kind"] for line in ours] == [kind for kind, _ in frames]
     assert any("hello" in str(line["data"]) for line in lines if line["dir"] == "server")
-    assert lines[-1]["kind"] == "close"
+    assert [line["kind"] for line in lines if line["dir"] == "session"] == ["open", "end"]
+    assert [line["kind"] for line in lines if line["dir"] == "server"][-1] == "close"
     assert key not in str(lines)
 
 

@@ -3,7 +3,7 @@
 import os
 import queue
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Any, Optional, Union
 
 from ..client import Client
 from ..errors import SlngError
@@ -20,12 +20,14 @@ from ..events import (
 )
 from ..progress import REFRESH_SECONDS, bar_line
 from ..session import Session
+from ..sessions import Sessions
+from ..transcript import TranscriptLog
 from .exits import COMPLETE, INCOMPLETE, SIGNALLED, code_for
 from .output import Output
 from .signals import Interruption, Signals
 from .terminal import Screen
 
-__all__ = ["Heard", "follow", "next_item"]
+__all__ = ["Follower", "Heard", "follow", "next_item"]
 
 CLOSE_SECONDS = 10.0
 WINDOWS_SLICE = 0.5
@@ -42,14 +44,21 @@ def follow(
     output: Output,
     screen: Screen,
     signals: Signals,
+    channels: Optional[str] = None,
 ) -> int:
     """Stream ``source``; tell the exit code. ``client`` puts everything it has into ``heard``.
 
+    ``channels`` is None, or "separate" for a session of each.
     The first Ctrl-C ends in order, with the last words; the second ends at once. Raises what keeps the
     stream from beginning.
     """
-    session = client.listen(source, sample_rate=sample_rate)
-    follower = _Follower(session, output, screen)
+    session: Union[Session, Sessions]
+    if channels is None:
+        session = client.listen(source, sample_rate=sample_rate)
+    else:
+        session = client.listen(source, sample_rate=sample_rate, channels=channels)
+    follower = Follower(session.transcript, output, screen, session)
+    follower.streams = len(session) if isinstance(session, Sessions) else 1
     try:
         with signals.told_to(heard.put):
             while not follower.over:
@@ -76,12 +85,14 @@ def next_item(heard: "Heard[Any]", timeout: Optional[float] = None) -> Any:
 
 
 @dataclass
-class _Follower:
-    """What is known of a stream so far."""
+class Follower:
+    """What is known of a stream so far: of a session's, or of one that is only told again."""
 
-    session: Session
+    log: TranscriptLog
     output: Output
     screen: Screen
+    session: Union[Session, Sessions, None] = None
+    streams: int = 1
     over: bool = False
     code: int = COMPLETE
     partial: str = ""
@@ -106,9 +117,12 @@ class _Follower:
         self.partial = "" if stands else transcript.text
         if transcript.is_final:
             self._refresh()
-            self.output.final(transcript, self.session.transcript)
+            if isinstance(self.session, Sessions):
+                self.log = self.session.transcript
+            self.output.final(transcript, self.log)
 
     def _interrupt(self, number: int) -> None:
+        assert self.session is not None
         if self.code > SIGNALLED:
             self.session.abort()
             self.over = True
@@ -123,7 +137,8 @@ class _Follower:
         self.code = self.code if self.code > SIGNALLED else code_for(error)
 
     def _end(self, closed: Closed) -> None:
-        self.over = True
+        self.streams -= 1
+        self.over = self.streams == 0
         if self.code == COMPLETE and not closed.complete:
             self.screen.error(
                 "The transcript is not complete: the server did not answer for the last of the audio.",
@@ -152,6 +167,8 @@ class _Follower:
             self.screen.show(self.partial, self._bar())
 
     def _bar(self) -> str:
+        if self.session is None:
+            return ""
         duration, stream = self.session.source_seconds, self.screen.bar_stream
         if not duration or stream is None:
             return ""

@@ -1,6 +1,7 @@
 """The options that ``listen`` and ``transcribe`` share, and the client that they describe."""
 
 import argparse
+import math
 import os
 from contextlib import contextmanager
 from typing import Any, Iterator
@@ -12,7 +13,7 @@ from .exits import FAILED, Stopped, code_for
 from .output import FORMATS
 from .terminal import Screen
 
-__all__ = ["add_common", "add_streaming", "client_for"]
+__all__ = ["add_common", "add_result", "add_streaming", "client_for", "factor"]
 
 LOCAL_NOTE = "Local gateway: the words come from a small offline recogniser for English, not from SLNG."
 
@@ -52,17 +53,33 @@ def add_streaming(parser: argparse.ArgumentParser) -> None:
     where.add_argument(
         "--base-url", metavar="URL", help="another gateway; else SLNG_BASE_URL, else SLNG's own"
     )
-    result = parser.add_argument_group("the result")
-    result.add_argument(
-        "--format", choices=FORMATS, help="text unless said, or unless --output ends in .srt, .vtt or .json"
-    )
-    result.add_argument("-o", "--output", metavar="FILE", help="write there instead of to stdout")
+    add_result(parser)
     parser.add_argument(
         "--sample-rate",
         type=_rate,
         metavar="HZ",
         help="the rate that is sent; 16000 or the recording's unless said",
     )
+
+
+def add_result(parser: argparse.ArgumentParser) -> None:
+    """What describes a result alone."""
+    result = parser.add_argument_group("the result")
+    result.add_argument(
+        "--format", choices=FORMATS, help="text unless said, or unless --output ends in .srt, .vtt or .json"
+    )
+    result.add_argument("-o", "--output", metavar="FILE", help="write there instead of to stdout")
+
+
+def factor(text: str) -> float:
+    """The value of ``--speed``."""
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = math.nan
+    if not speed > 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return speed
 
 
 def _model(name: str) -> str:
