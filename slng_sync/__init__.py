@@ -42,6 +42,7 @@ from .events import (
     Word,
 )
 from .session import Session, State, Stats
+from .sessions import Sessions
 from .transcript import TranscriptLog
 
 __all__ = [
@@ -75,6 +76,7 @@ __all__ = [
     "ServerError",
     "Session",
     "SessionClosed",
+    "Sessions",
     "SlngError",
     "Soniox",
     "State",

@@ -2,12 +2,13 @@
 
 from typing import Any, Callable, Iterable, Optional
 
+from .audio.channels import Repeated
 from .dispatch import Dispatch
 from .events import Ready, Transcript
 from .seam import Seam
 from .transcript import TranscriptLog
 
-__all__ = ["Delivery"]
+__all__ = ["ChannelDelivery", "Delivery"]
 
 SEAM_FINALS = 40
 """Finals to look back upon for words that may come again."""
@@ -20,6 +21,9 @@ class Delivery:
     """
 
     __slots__ = ("_dispatch", "_seam", "_tap", "finals", "log", "partials", "session_id")
+
+    channel: Optional[str] = None
+    """The name of the channel that is heard, where others are heard apart from it."""
 
     def __init__(self, dispatch: Dispatch, tap: Optional[Callable[[Any], None]] = None) -> None:
         self.log = TranscriptLog()
@@ -67,3 +71,25 @@ class Delivery:
         if seam.is_over:
             self._seam = None
         return rest
+
+
+class ChannelDelivery(Delivery):
+    """The same for one channel of a source: its name stands in each transcript."""
+
+    __slots__ = ("channel",)
+
+    def __init__(self, channel: str, dispatch: Dispatch, tap: Optional[Callable[[Any], None]] = None) -> None:
+        super().__init__(dispatch, tap)
+        self.channel: str = channel
+
+    def deliver(self, items: Iterable[Any]) -> bool:
+        """Deliver all; whether a transcript was among them."""
+        name = self.channel
+        return super().deliver(
+            item.on_channel(name) if isinstance(item, Transcript) else item for item in items
+        )
+
+    def tell(self, item: Any) -> None:
+        """Deliver what is no transcript, and told by no other channel's session."""
+        if not isinstance(item, Repeated):
+            super().tell(item)

@@ -66,6 +66,7 @@ class Transcript:
     ``translation`` where one was asked for
     ``complete``    False for a last partial that became final because the server never answered
     ``raw``         the frame it was made from
+    ``channel``     the name of the channel, where the source's channels are heard apart
     """
 
     text: str
@@ -81,6 +82,7 @@ class Transcript:
     translation: Optional[Translation] = None
     complete: bool = True
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    channel: Optional[str] = None
 
     @classmethod
     def later(
@@ -107,6 +109,12 @@ class Transcript:
         fields["complete"] = complete
         fields["raw"] = raw
         fields["_details"] = details
+        return transcript
+
+    def on_channel(self, channel: str) -> "Transcript":
+        """The same, heard on that channel. What is to be made later is still made later."""
+        transcript = object.__new__(type(self))
+        transcript.__dict__.update(self.__dict__, channel=channel)
         return transcript
 
     if not TYPE_CHECKING:

@@ -7,10 +7,11 @@ import os
 import re
 import sys
 import unicodedata
-from typing import IO, Any, List
+from typing import IO, Any, List, Union
 
 from .errors import WaitTimeout
 from .session import Session
+from .sessions import Sessions
 
 __all__ = ["LiveLines", "bar_line", "columns", "is_terminal", "plain", "show_progress", "tail"]
 
@@ -21,7 +22,7 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _WIDTHLESS = ("Mn", "Me", "Cf")
 
 
-def show_progress(session: Session, duration: float) -> None:
+def show_progress(session: Union[Session, Sessions], duration: float) -> None:
     """Wait until the session is over, like ``session.wait()``, with a bar on stderr where that is a terminal.
 
     ``duration`` is how many seconds of audio there are in all.
@@ -38,7 +39,7 @@ def show_progress(session: Session, duration: float) -> None:
         live.clear()
 
 
-def _is_over(session: Session) -> bool:
+def _is_over(session: Union[Session, Sessions]) -> bool:
     try:
         session.wait(timeout=REFRESH_SECONDS)
     except WaitTimeout:

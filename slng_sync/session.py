@@ -36,18 +36,26 @@ class Session:
 
     def open(self) -> "Session":
         """Connect, and start the source. Returns when audio is taken; raises what stands against it."""
-        stream = self._stream
-        stream.start(self._io.thread)
-        keep_track(self)
+        self.begin_open()
         try:
-            stream.wait_for(lambda: stream.state >= State.STREAMING, None)
-            if stream.never_opened:
-                raise stream.outcome.claim() or SessionClosed("The session was closed while it connected.")
-            stream.start_capture()
+            self.wait_open()
+            self._stream.start_capture()
         except BaseException:
             self.abort()
             raise
         return self
+
+    def begin_open(self) -> None:
+        """Begin to connect, and do not wait for it."""
+        self._stream.start(self._io.thread)
+        keep_track(self)
+
+    def wait_open(self) -> None:
+        """Wait until audio is taken; raises what stands against it."""
+        stream = self._stream
+        stream.wait_for(lambda: stream.state >= State.STREAMING, None)
+        if stream.never_opened:
+            raise stream.outcome.claim() or SessionClosed("The session was closed while it connected.")
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """End in order: stop the source, send the rest, wait for the last words, deliver every callback.
@@ -55,15 +63,15 @@ class Session:
         Returns True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
         Called again, or by several threads, it waits for the same end. Inside a callback it does not wait.
         """
-        _check_seconds(timeout)
-        complete = self._close(timeout)
+        check_seconds(timeout)
+        complete = close_in_order(self._stream, timeout)
         if self.state is State.CLOSED:
             self._stream.outcome.log_untold()
         return complete
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Begin what ``close`` does, and do not wait for it."""
-        _check_seconds(timeout)
+        check_seconds(timeout)
         self._stream.begin_close(timeout)
 
     def abort(self) -> None:
@@ -77,7 +85,7 @@ class Session:
 
         Raises what ended it, if that was not told before, and ``WaitTimeout`` where time was up.
         """
-        _check_seconds(timeout)
+        check_seconds(timeout)
         stream = self._stream
         timeout = None if timeout is None else min(timeout, LONGEST_TIMEOUT)
         until = NEVER if timeout is None else time.monotonic() + timeout
@@ -98,7 +106,7 @@ class Session:
         error: Optional[BaseException],
         traceback: Optional[TracebackType],
     ) -> None:
-        self._close(CLOSE_TIMEOUT)
+        close_in_order(self._stream, CLOSE_TIMEOUT)
         if kind is None and self.state is State.CLOSED:
             self._stream.outcome.raise_untold()
         self._stream.outcome.log_untold()
@@ -112,7 +120,7 @@ class Session:
         ``SessionClosed`` after the end, ``WaitTimeout``, ``ConfigurationError`` for what is no such audio.
         """
         if timeout is not None:
-            _check_seconds(timeout)
+            check_seconds(timeout)
         self._stream.send(to_pcm(audio, self._stream.audio_format), timeout)
 
     def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
@@ -120,7 +128,7 @@ class Session:
 
         With ``wait=False``, or inside a callback, it only asks; the answer is the event ``Flushed``.
         """
-        _check_seconds(timeout)
+        check_seconds(timeout)
         mark = self._stream.finalize()
         if wait and self._stream.may_wait:
             self._stream.wait_for(lambda: mark.settled, timeout)
@@ -133,6 +141,10 @@ class Session:
     def resume(self) -> None:
         """Let audio flow again."""
         self._stream.pause(False)
+
+    def mute(self, muted: bool = True) -> None:
+        """Send silence instead of what is heard, until ``mute(False)``: the stream and its clock go on."""
+        self._stream.muted = bool(muted)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["Session"]:
@@ -152,7 +164,7 @@ class Session:
 
         Waits at most ``timeout`` seconds for the first.
         """
-        _check_seconds(timeout)
+        check_seconds(timeout)
         if self._stream.settings.dispatch != "manual":
             raise ConfigurationError(
                 'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
@@ -173,6 +185,11 @@ class Session:
     def id(self) -> Optional[str]:
         """The server's id of the session, where it gave one."""
         return self._stream.delivery.session_id
+
+    @property
+    def channel(self) -> Optional[str]:
+        """The name of the channel that is heard, where those of a source are heard apart."""
+        return self._stream.delivery.channel
 
     @property
     def transcript(self) -> TranscriptLog:
@@ -196,19 +213,21 @@ class Session:
         """After a fork, in the child: the session is dead, and says so."""
         self._stream.forget_parent()
 
-    def _close(self, timeout: float) -> bool:
-        stream = self._stream
-        timeout = min(timeout, LONGEST_TIMEOUT)
-        until = time.monotonic() + timeout
-        self.begin_close(timeout)
-        if not stream.may_wait:
-            return False
-        stream.wait_for(lambda: stream.state is State.CLOSED, until - time.monotonic())
-        delivered = stream.join(until - time.monotonic())
-        return stream.complete and delivered
+
+def close_in_order(stream: Stream, timeout: float) -> bool:
+    """End a stream in order, within ``timeout`` seconds; whether nothing was left open."""
+    timeout = min(timeout, LONGEST_TIMEOUT)
+    until = time.monotonic() + timeout
+    stream.begin_close(timeout)
+    if not stream.may_wait:
+        return False
+    stream.wait_for(lambda: stream.state is State.CLOSED, until - time.monotonic())
+    delivered = stream.join(until - time.monotonic())
+    return stream.complete and delivered
 
 
-def _check_seconds(timeout: Optional[float]) -> None:
+def check_seconds(timeout: Optional[float]) -> None:
+    """Raise ConfigurationError for what is no number of seconds."""
     valid = timeout is None or (
         isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0
     )

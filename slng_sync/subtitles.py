@@ -15,7 +15,7 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tup
 
 from .events import Transcript, Word
 
-__all__ = ["Cue", "cut", "speaker_name", "to_srt", "to_vtt"]
+__all__ = ["Cue", "cut", "speaker_name", "to_srt", "to_vtt", "voice"]
 
 LINE_COLUMNS = 42
 LINES = 2
@@ -70,6 +70,14 @@ def speaker_name(speaker: Optional[str]) -> str:
     """What to call a speaker: servers number them, ``"1"``; a name stays as it is."""
     name = " ".join((speaker or "").split())
     return f"Speaker {name}" if name.isdigit() else name
+
+
+def voice(channel: Optional[str], speaker: Optional[str]) -> Optional[str]:
+    """Who speaks, where channels are heard apart: the channel, and whom the server tells apart on it."""
+    if channel is None:
+        return speaker
+    name = f"Channel {channel}" if channel.isdigit() else channel
+    return f"{name}, {speaker_name(speaker)}" if speaker else name
 
 
 def cut(finals: Sequence[Transcript], *, translation: bool = False) -> List[Cue]:
@@ -138,13 +146,14 @@ def _pieces(finals: Sequence[Transcript], translation: bool) -> Iterator[_Piece]
         translated = final.translation if translation else None
         text = " ".join((translated.text if translated else final.text).split())
         timed = () if translated else final.words
-        pieces = _spoken(text, timed, final.speaker) or list(_spread(text, start, end, final.speaker))
+        speaker = voice(final.channel, final.speaker)
+        pieces = _spoken(text, timed, final) or list(_spread(text, start, end, speaker))
         if pieces:
             pieces[-1] = pieces[-1]._replace(text=pieces[-1].text.rstrip() + " ", ends_sentence=True)
         yield from pieces
 
 
-def _spoken(text: str, words: Sequence[Word], speaker: Optional[str]) -> List[_Piece]:
+def _spoken(text: str, words: Sequence[Word], final: Transcript) -> List[_Piece]:
     """Cut the text before each word and give each piece its word's times; nothing if they don't fit together.
 
     The pieces are cut from the text, so that they join to it again whatever stands between the words:
@@ -168,7 +177,8 @@ def _spoken(text: str, words: Sequence[Word], speaker: Optional[str]) -> List[_P
     for word, begin, stop in zip(words, [0, *cuts[1:]], [*cuts[1:], len(text)]):
         assert word.start is not None
         assert word.end is not None
-        pieces.extend(_spread(text[begin:stop], word.start, word.end, word.speaker or speaker))
+        speaker = voice(final.channel, word.speaker or final.speaker)
+        pieces.extend(_spread(text[begin:stop], word.start, word.end, speaker))
     return pieces
 
 

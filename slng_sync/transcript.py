@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 
 from .errors import ConfigurationError
 from .events import Transcript, Word
-from .subtitles import speaker_name, to_srt, to_vtt
+from .subtitles import speaker_name, to_srt, to_vtt, voice
 
 __all__ = ["TranscriptLog"]
 
@@ -58,16 +58,16 @@ class TranscriptLog:
 
     @property
     def text(self) -> str:
-        """The text of the finals, joined by blanks; a change of speaker begins a new line."""
+        """The text of the finals, joined by blanks; a change of speaker or channel begins a new line."""
         parts: List[str] = []
-        speaker: Optional[str] = None
+        before: Tuple[Optional[str], Optional[str]] = (None, None)
         for final in self.finals:
             if not final.text:
                 continue
             if parts:
-                parts.append("\n" if final.speaker != speaker else " ")
+                parts.append("\n" if (final.speaker, final.channel) != before else " ")
             parts.append(final.text)
-            speaker = final.speaker
+            before = final.speaker, final.channel
         return "".join(parts)
 
     @property
@@ -98,7 +98,8 @@ class TranscriptLog:
                  "language": "en", "speaker": "1", "translation": {"text": "Hallo.", "language": "de"},
                  "words": [{"text": "Hello", "start": 0.5, "end": 0.8, "confidence": 0.9, ...}, ...]}]}
 
-        ``complete`` is false for a partial that was kept because the server never finished it. A newer
+        ``complete`` is false for a partial that was kept because the server never finished it; a
+        ``"channel"`` stands beside the speaker where channels were heard apart. A newer
         version of this library may add keys; ``version`` changes when the meaning of one does.
         """
         finals = [_final_fields(final) for final in self.finals]
@@ -161,7 +162,7 @@ class TranscriptLog:
 
 def _final_fields(final: Transcript) -> Dict[str, Any]:
     fields: Dict[str, Any] = {"text": final.text, "complete": final.complete}
-    fields.update(_told(final, "start", "end", "confidence", "language", "speaker"))
+    fields.update(_told(final, "start", "end", "confidence", "language", "speaker", "channel"))
     if final.translation is not None:
         fields["translation"] = {"text": final.translation.text, **_told(final.translation, "language")}
     if final.words:
@@ -186,7 +187,8 @@ def _paragraph(transcript: Transcript, style: str = "") -> str:
     import html
 
     time = "" if transcript.start is None else f"<small>{_clock(transcript.start)}</small> "
-    name = f"<b>{html.escape(speaker_name(transcript.speaker))}:</b> " if transcript.speaker else ""
+    speaker = voice(transcript.channel, transcript.speaker)
+    name = f"<b>{html.escape(speaker_name(speaker))}:</b> " if speaker else ""
     return f'<p dir="auto"{style}>{time}{name}{html.escape(transcript.text)}</p>'
 
 

@@ -16,7 +16,7 @@ from .wav import read_exactly, read_wav, truncated
 if TYPE_CHECKING:
     import numpy
 
-__all__ = ["file_source", "is_recording", "path_source"]
+__all__ = ["file_source", "is_recording", "opened", "path_source"]
 
 HEAD_BYTES = 12
 UNKNOWN_FRAMES = 2**62  # or more: FLAC that was written into a pipe
@@ -42,10 +42,10 @@ def path_source(
     name = str(path)
 
     def chunks() -> Chunks:
-        with _opened(path) as file:
+        with opened(path) as file:
             yield from open_recording(file, name, raw_format).chunks()
 
-    with _opened(path) as file:
+    with opened(path) as file:
         recording = open_recording(file, name, raw_format)
     return PacedSource(chunks, recording.audio_format, duration=recording.duration, speed=speed)
 
@@ -164,7 +164,8 @@ def _soundfile(name: str) -> Any:
     return soundfile
 
 
-def _opened(path: "Union[str, os.PathLike[str]]") -> BinaryIO:
+def opened(path: "Union[str, os.PathLike[str]]", *, buffered: bool = True) -> BinaryIO:
+    """Open a file on disk. Raises AudioError that says what it is where it is none."""
     try:
         mode = os.stat(path).st_mode
         if stat.S_ISDIR(mode):
@@ -173,7 +174,7 @@ def _opened(path: "Union[str, os.PathLike[str]]") -> BinaryIO:
             raise AudioError(
                 f"{path} is not a regular file.", hint="Open it yourself, open(path, 'rb'), and give that."
             )
-        return open(path, "rb")
+        return open(path, "rb", buffering=-1 if buffered else 0)
     except FileNotFoundError as error:
         raise AudioError(f"There is no file {path}.", hint=f"The current folder is {os.getcwd()}.") from error
     except PermissionError as error:

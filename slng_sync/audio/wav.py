@@ -6,14 +6,14 @@ The standard library's ``wave`` knows neither floats nor, before Python 3.12, th
 
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO, Callable, Dict, Optional, Tuple
+from typing import BinaryIO, Callable, Dict, NamedTuple, Optional, Tuple
 
 from ..errors import AudioError, ConfigurationError
 from .convert import to_pcm
 from .format import AudioFormat
 from .paced import CHUNK_SECONDS, Chunks
 
-__all__ = ["Wav", "read_exactly", "read_wav"]
+__all__ = ["UNKNOWN_SIZE", "Header", "Wav", "described", "read_exactly", "read_header", "read_wav"]
 
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 
@@ -76,22 +76,43 @@ def truncated(name: str, announced: float, there: float) -> AudioError:
     )
 
 
+class Header(NamedTuple):
+    """A WAV's header as it stands in the file: ``begin`` is where the first sample lies.
+
+    ``riff_bytes`` is the size of the file less 8, and ``data_bytes`` that of the samples, as far as whoever
+    wrote them knew it by then.
+    """
+
+    fmt: bytes
+    begin: int
+    riff_bytes: int
+    data_bytes: int
+
+
 def read_wav(file: BinaryIO, name: str) -> Wav:
     """Read a WAV's header, up to its first sample. Raises AudioError where it makes no sense."""
-    riff_bytes = struct.unpack("<4xI4x", read_exactly(file, 12))[0]
+    header = read_header(file)
+    if header is None:
+        raise AudioError(f"{name} is a WAV file without audio: it ends before its samples.")
+    more_follows = header.riff_bytes + 8 > header.begin
+    return described(name, header.fmt, _data_bytes(name, header.data_bytes, more_follows))
+
+
+def read_header(file: BinaryIO) -> Optional[Header]:
+    """Read a WAV up to its first sample; None where it ends before."""
+    beginning = read_exactly(file, 12)
     position, fmt = 12, b""
     while True:
         header = read_exactly(file, 8)
         if len(header) < 8:
-            raise AudioError(f"{name} is a WAV file without audio: it ends before its samples.")
+            return None
         kind, size = struct.unpack("<4sI", header)
         position += 8
         if kind == b"data":
-            break
+            return Header(fmt, position, struct.unpack("<4xI4x", beginning)[0], size)
         body = _body(file, size + size % 2)
         position += size + size % 2
         fmt = body if kind == b"fmt " else fmt
-    return _described(name, fmt, _data_bytes(name, size, riff_bytes + 8 > position))
 
 
 def _body(file: BinaryIO, size: int) -> bytes:
@@ -112,7 +133,8 @@ def _data_bytes(name: str, size: int, more_follows: bool) -> Optional[int]:
     return size
 
 
-def _described(name: str, fmt: bytes, data_bytes: Optional[int]) -> Wav:
+def described(name: str, fmt: bytes, data_bytes: Optional[int]) -> Wav:
+    """Make sense of a header's ``fmt`` chunk. Raises AudioError where there is none."""
     damaged = AudioError(
         f"{name} is damaged: its WAV header makes no sense.", hint="Convert it anew to WAV or FLAC."
     )

@@ -8,6 +8,7 @@ from typing import IO, Callable, Dict, List, Optional, Protocol, Sequence
 from ..errors import ConfigurationError
 from ..events import Transcript
 from ..progress import plain
+from ..subtitles import voice
 from ..transcript import TranscriptLog
 from .terminal import Screen
 
@@ -39,7 +40,7 @@ class Lines:
 
     def final(self, transcript: Transcript, log: TranscriptLog) -> None:
         if transcript.text:
-            self._screen.line(transcript.text)
+            self._screen.line(_line(transcript))
 
     def end(self, log: TranscriptLog) -> None:
         pass
@@ -58,7 +59,7 @@ class LinesInFile:
 
     def final(self, transcript: Transcript, log: TranscriptLog) -> None:
         if transcript.text:
-            self._file.write(plain(transcript.text) + "\n")
+            self._file.write(plain(_line(transcript)) + "\n")
             self._file.flush()
 
     def end(self, log: TranscriptLog) -> None:
@@ -101,6 +102,12 @@ class DocumentInFile:
 
     def end(self, log: TranscriptLog) -> None:
         log.save(self._path)
+
+
+def _line(final: Transcript) -> str:
+    """What was said, behind the channel on which it was where there are several."""
+    channel = voice(final.channel, None)
+    return f"{channel}: {final.text}" if channel else final.text
 
 
 def open_output(format_: str, path: Optional[Path], screen: Screen) -> Output:

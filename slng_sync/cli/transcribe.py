@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import math
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any, Iterator, List, Optional
 
 from ..audio.source import AudioSource, as_source
 from ..client import Client
-from ..errors import AudioError, AuthenticationError, SlngError
+from ..errors import AudioError, AuthenticationError, ConfigurationError, SlngError
 from .exits import EXIT_CODES, FAILED, SIGNALLED, code_for, worst
 from .follow import Heard, follow
-from .options import add_common, add_streaming, client_for
+from .options import add_common, add_streaming, client_for, factor
 from .output import STDIN, chosen_format, open_output, targets
 from .signals import Signals
 from .terminal import Screen
@@ -26,6 +25,8 @@ examples:
   slng-sync transcribe talk.wav -o talk.srt        subtitles
   slng-sync transcribe --local talk.wav            without a key
   slng-sync transcribe *.wav --format vtt -o subs/ one document for each: subs/talk.vtt, ...
+  slng-sync transcribe --follow talk.wav           a recording that is still being made
+  slng-sync transcribe --separate-channels call.wav    who speaks on the left, and who on the right
   arecord -f S16_LE -r 16000 | slng-sync transcribe --sample-rate 16000 -
 
 Several files: text on stdout has a header before each file; else --output is a folder, made if need be,
@@ -49,29 +50,32 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("files", nargs="+", metavar="FILE", help="a recording; - is standard input")
     parser.add_argument(
         "--speed",
-        type=_speed,
+        type=factor,
         default=1.0,
         metavar="FACTOR",
         help="how fast to send: 1.0 as it is heard (the default), inf at once",
+    )
+    parser.add_argument(
+        "--follow",
+        action="store_true",
+        help="the file is still being written, WAV or raw: what is there goes at once, the rest as it comes, "
+        "until it is finished, or Ctrl-C",
+    )
+    parser.add_argument(
+        "--separate-channels",
+        action="store_true",
+        help="hear each channel by itself, over a connection of its own",
     )
     add_streaming(parser)
     add_common(parser)
     parser.set_defaults(run=run)
 
 
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = math.nan
-    if not speed > 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
-    return speed
-
-
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     """Transcribe each file; tell the exit code."""
     format_ = chosen_format(args.format, args.output)
+    if args.follow and STDIN in args.files:
+        raise ConfigurationError("Standard input is heard as it comes: leave out --follow.")
     paths = targets(args.files, args.output, format_)
     heard: Heard[Any] = Heard()
     codes: List[int] = []
@@ -99,9 +103,10 @@ def _transcribe(
 ) -> int:
     """One file; tell its exit code. What is wrong with it is told here, what is wrong with all is raised."""
     try:
-        with _opened(file, args.speed, args.sample_rate) as source:
+        with _opened(file, args.speed, args.sample_rate, args.follow) as source:
             output = open_output(format_, path, screen)
-            return follow(client, source, args.sample_rate, heard, output, screen, signals)
+            channels = "separate" if args.separate_channels else None
+            return follow(client, source, args.sample_rate, heard, output, screen, signals, channels)
     except AuthenticationError:
         raise
     except SlngError as error:
@@ -119,9 +124,9 @@ def _transcribe(
 
 
 @contextmanager
-def _opened(file: str, speed: float, sample_rate: Optional[int]) -> Iterator[AudioSource]:
+def _opened(file: str, speed: float, sample_rate: Optional[int], is_growing: bool) -> Iterator[AudioSource]:
     if file != STDIN:
-        yield as_source(file, speed=speed, sample_rate=sample_rate)
+        yield as_source(file, speed=speed, sample_rate=sample_rate, follow=is_growing)
         return
     if sys.stdin is None or sys.stdin.isatty():
         raise AudioError(

@@ -324,3 +324,74 @@ def test_local_without_its_packages_says_what_to_install(recording: Path, tmp_pa
     assert done.returncode == 1
     assert "slng-sync[gateway]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# Recordings that are still being made, and channels by themselves
+
+
+def test_follow_goes_on_with_what_is_written_and_ends_with_it(
+    env: Dict[str, str], recording: Path, tmp_path: Path
+) -> None:
+    whole = recording.read_bytes()
+    path = tmp_path / "growing.wav"
+    path.write_bytes(whole[:40] + bytes(4) + whole[44:64001])
+    with started(slng_sync("transcribe", "--follow", path), env) as process:
+        assert process.stdout.readline() == b"Hello there.\n"
+        with path.open("ab") as file:
+            file.write(whole[64001:])
+        with path.open("r+b") as file:
+            file.write(whole[:44])
+        out, err = process.communicate(timeout=30)
+    assert (process.returncode, out.decode().splitlines(), err) == (0, LINES[1:], b"")
+
+
+def test_follow_ends_with_ctrl_c(env: Dict[str, str], recording: Path, tmp_path: Path) -> None:
+    path = tmp_path / "growing.raw"
+    path.write_bytes(recording.read_bytes()[44:])
+    command = slng_sync("transcribe", "--follow", "--sample-rate", "16000", path)
+    with started(command, env) as process:
+        assert process.stdout.readline() == b"Hello there.\n"
+        interrupt(process)
+        out, err = process.communicate(timeout=12)
+    assert (process.returncode, out.decode().splitlines(), err) == (130, LINES[1:], b"")
+
+
+def test_standard_input_needs_no_follow(env: Dict[str, str], recording: Path) -> None:
+    done = run("transcribe", "--follow", "-", env=env, stdin=recording.read_bytes())
+    assert done.returncode == 2
+    assert "leave out --follow" in done.stderr
+
+
+def stereo(path: Path, recording: Path) -> Path:
+    with wave.open(str(recording)) as mono, wave.open(str(path), "wb") as file:
+        file.setparams((2, 2, 16000, 0, "NONE", ""))
+        pcm = mono.readframes(mono.getnframes())
+        file.writeframes(b"".join(2 * pcm[at : at + 2] for at in range(0, len(pcm), 2)))
+    return path
+
+
+def test_separate_channels_are_named(env: Dict[str, str], recording: Path, tmp_path: Path) -> None:
+    """The gateway hears the same on both."""
+    call = stereo(tmp_path / "call.wav", recording)
+    done = run("transcribe", "--separate-channels", call, "--speed", "20", env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    for channel in ("left", "right"):
+        lines = [line for line in done.stdout.splitlines() if line.startswith(f"{channel}: ")]
+        assert lines == [f"{channel}: {line}" for line in LINES]
+
+
+def test_separate_channels_in_a_document(env: Dict[str, str], recording: Path, tmp_path: Path) -> None:
+    call, out = stereo(tmp_path / "call.wav", recording), tmp_path / "call.json"
+    done = run("transcribe", "--separate-channels", call, "--speed", "20", "-o", out, env=env)
+    assert (done.returncode, done.stderr) == (0, "")
+    finals = json.loads(out.read_text("utf-8"))["finals"]
+    assert sorted((each["channel"], each["text"]) for each in finals) == sorted(
+        (channel, line) for channel in ("left", "right") for line in LINES
+    )
+    assert [each["start"] for each in finals] == sorted(each["start"] for each in finals)
+
+
+def test_one_channel_cannot_be_separated(env: Dict[str, str], recording: Path) -> None:
+    done = run("transcribe", "--separate-channels", recording, env=env)
+    assert done.returncode == 2
+    assert "only 1 channel" in done.stderr
