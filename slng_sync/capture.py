@@ -2,12 +2,13 @@
 
 import threading
 import time
-from typing import Any, Callable, Iterator, Optional
+from typing import Any, Callable, Iterator, Optional, Union
 
 from .audio.convert import Audio, Converter, to_pcm
 from .audio.format import AudioFormat
 from .audio.source import AudioSource
 from .errors import AudioError, SlngError
+from .events import Event
 
 __all__ = ["Capture"]
 
@@ -18,18 +19,23 @@ STOP_LIMIT = 2.0
 class Capture:
     """Reads ``source`` on a thread of its own, ``slng-capture``.
 
-    ``put(pcm)`` takes each piece and returns False where no more is wanted; ``done()`` is called at the end,
-    whatever the reason. ``error`` is then what ended it too early.
+    ``put`` takes each piece of PCM, and each event of a source that has some to tell, and returns False where
+    no more is wanted; ``done()`` is called at the end, whatever the reason. ``error`` is then what ended it
+    too early.
     """
 
     def __init__(
-        self, source: AudioSource, target: AudioFormat, put: Callable[[bytes], bool], done: Callable[[], None]
+        self,
+        source: AudioSource,
+        target: AudioFormat,
+        put: Callable[[Union[bytes, Event]], bool],
+        done: Callable[[], None],
     ) -> None:
         self.live = bool(getattr(source, "live", False))
         self.duration: Optional[float] = getattr(source, "duration", None)
         self.error: Optional[SlngError] = None
         self._source = source
-        self._chunks: Iterator[Audio] = iter(())
+        self._chunks: Iterator[Union[Audio, Event]] = iter(())
         self._put = put
         self._done = done
         self._has_ended = threading.Event()
@@ -48,7 +54,8 @@ class Capture:
     def start(self) -> None:
         """Begin to read."""
         # The iteration is begun here, so that a ``stop`` from now on ends it.
-        self._chunks = iter(self._source)
+        hear: Any = getattr(self._source, "hear", None)
+        self._chunks = iter(hear() if callable(hear) else self._source)
         self._thread.start()
 
     @property
@@ -69,9 +76,13 @@ class Capture:
             stop()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread, unless it is the calling one or was never started."""
+        """Wait for the thread, unless it is the calling one or was never started, then for the source's."""
+        until = time.monotonic() + timeout
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
+            join: Any = getattr(self._source, "join", None)
+            if callable(join):
+                join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
         try:
@@ -89,8 +100,12 @@ class Capture:
         audio_format = self._source.audio_format
         try:
             for chunk in self._chunks:
-                pcm = self._converter.convert(to_pcm(chunk, audio_format))
-                if pcm and not self._put(pcm):
+                heard = (
+                    chunk
+                    if isinstance(chunk, Event)
+                    else self._converter.convert(to_pcm(chunk, audio_format))
+                )
+                if heard and not self._put(heard):
                     return
         finally:
             # What the source gave before it failed is still worth hearing.

@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import queue
-from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, Union
+from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar, Union, overload
 
+from .audio.channels import split
+from .audio.ear import Ear
 from .audio.format import AudioFormat
 from .audio.source import AudioSource, as_source
 from .callbacks import KINDS, Callbacks
@@ -17,6 +19,7 @@ from .io_thread import IoThread
 from .recording import Path
 from .route import make_route
 from .session import Session
+from .sessions import Sessions, channel_names, names_asked_for
 from .spill import check_folder
 from .state import Settings
 from .stream import Stream
@@ -25,6 +28,9 @@ from .transcript import TranscriptLog
 __all__ = ["Client"]
 
 DEFAULT_FORMAT = AudioFormat(16000, 1)
+
+Apart = Union[str, Sequence[str]]
+"""What ``channels`` is where each is heard by a session of its own: "separate", or their names."""
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -147,15 +153,48 @@ class Client:
 
     # Streams.
 
+    @overload
     def listen(
         self,
         source: Any = None,
         *,
         sample_rate: Optional[int] = None,
         channels: Optional[int] = None,
+        follow: bool = False,
+        gate: bool = False,
+        finalize_after: Optional[float] = None,
+        levels: bool = False,
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
-    ) -> Session:
+        trace_audio: bool = False,
+    ) -> Session: ...
+
+    @overload
+    def listen(
+        self,
+        source: Any,
+        *,
+        sample_rate: Optional[int] = None,
+        channels: Apart,
+        follow: bool = False,
+        gate: bool = False,
+        finalize_after: Optional[float] = None,
+    ) -> Sessions: ...
+
+    def listen(
+        self,
+        source: Any = None,
+        *,
+        sample_rate: Optional[int] = None,
+        channels: Union[int, Apart, None] = None,
+        follow: bool = False,
+        gate: bool = False,
+        finalize_after: Optional[float] = None,
+        levels: bool = False,
+        record: Optional[Path] = None,
+        trace: Optional[Path] = None,
+        trace_audio: bool = False,
+    ) -> Union[Session, Sessions]:
         """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
 
         ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
@@ -164,12 +203,33 @@ class Client:
         and one channel otherwise. A source that differs is converted. When a source ends, the session ends
         in order by itself.
 
-        ``record`` is a WAV file to write, with the audio as it was captured; ``trace`` a file for every
-        message, one JSON object a line: spoken words stand in it, the key does not.
+        ``follow``: the path is that of a WAV or raw PCM file that is still being written. What is there goes
+        at once, the rest as it comes, until the recorder has finished the file or the session is closed.
+
+        ``channels="separate"`` hears each channel of the source by a session of its own and returns
+        ``Sessions``; every ``Transcript`` then says its ``channel``: "left" and "right", "1" to "3" for
+        three, or the names that stand in the place of "separate", such as ``["agent", "customer"]``.
+
+        ``gate`` withholds silence: the connection is kept, the clock goes on, and the first syllable of what
+        comes next is there. ``finalize_after`` makes what was said final once the speaker has been silent for
+        so many seconds (0.2 to 10; 0.6 is a good one), long before the server would. Both tell speech from
+        noise by webrtcvad: ``pip install "slng-sync[vad]"``. ``levels`` asks for a ``Level`` 25 times a
+        second, for ``on_event``.
+
+        ``record`` is a WAV file to write, with the audio as it was captured; what a crash leaves can be
+        played, but for the last second. ``trace`` is a file for every message and its time, one JSON object
+        a line, for ``replay``: spoken words stand in it, the key does not, and audio only with
+        ``trace_audio``. Where the disk takes no more, the file ends, ``on_error`` is told, and the session
+        goes on.
 
         Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
         """
-        return self._session(source, sample_rate, channels, record=record, trace=trace).open()
+        _check_flag("trace_audio", trace_audio)
+        files = {"record": record, "trace": trace, "trace_audio": trace_audio}
+        hearing = _checked_hearing(gate, finalize_after, levels)
+        return self._session(
+            source, sample_rate, channels, follow=follow, files=files, hearing=hearing
+        ).open()
 
     def stream(
         self,
@@ -178,21 +238,25 @@ class Client:
         partials: bool = False,
         speed: float = 1.0,
         sample_rate: Optional[int] = None,
-        channels: Optional[int] = None,
+        channels: Union[int, Apart, None] = None,
+        follow: bool = False,
     ) -> Iterator[Transcript]:
         """Stream ``source`` and yield the finals as they come, and the partials where they are wanted.
 
-        Raises what ends the stream too early. A loop that is left early closes the session.
+        ``follow`` and ``channels`` are those of ``listen``; channels that are heard apart come as each is
+        understood. Raises what ends the stream too early. A loop that is left early closes the session.
         """
         heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        session = self._session(source, sample_rate, channels, speed=speed, raises=True, tap=heard.put)
+        session = self._session(
+            source, sample_rate, channels, speed=speed, follow=follow, raises=True, tap=heard.put
+        )
+        open_channels = len(session) if isinstance(session, Sessions) else 1
         with session.open():
-            while True:
+            while open_channels:
                 item = _get(heard)
                 if isinstance(item, Transcript) and (item.is_final or partials):
                     yield item
-                if isinstance(item, Closed):
-                    break
+                open_channels -= isinstance(item, Closed)
             session.wait()
 
     def transcribe(
@@ -202,20 +266,40 @@ class Client:
         progress: bool = False,
         speed: float = 1.0,
         sample_rate: Optional[int] = None,
-        channels: Optional[int] = None,
+        channels: Union[int, Apart, None] = None,
+        follow: bool = False,
     ) -> TranscriptLog:
         """Transcribe ``source`` and return when its last word is there.
 
         ``speed`` is how fast a recording is sent: 1.0 as it is heard, the pace that the models are made for;
-        ``progress`` shows a bar on the terminal. Ctrl-C ends in order and returns what there is.
+        ``progress`` shows a bar on the terminal. ``follow`` and ``channels`` are those of ``listen``; what
+        was said on channels that are heard apart stands in order of time. Ctrl-C ends in order and returns
+        what there is.
         """
-        session = self._session(source, sample_rate, channels, speed=speed, raises=True)
+        session = self._session(source, sample_rate, channels, speed=speed, follow=follow, raises=True)
         with session.open():
             try:
                 _wait_with_progress(session, session.source_seconds if progress else None)
             except KeyboardInterrupt:
                 session.close()
         return session.transcript
+
+    def replay(self, path: Path, *, speed: float = float("inf")) -> TranscriptLog:
+        """Run the callbacks on a session that was traced with ``listen(trace=path)``, without a network.
+
+        They are told what the server said, at the times of the session's clock, in the calling thread; which
+        model it was is in the trace. ``speed`` is how fast: 1.0 as it was, unless said at once. What the
+        client itself had to tell, such as ``Reconnecting``, is not told again. A trace that a crash has cut
+        off is replayed as far as it goes.
+
+        Raises ``AudioError`` for a file that cannot be read, or is no such trace.
+        """
+        from .replay import Replay
+
+        replay = Replay(path, speed=speed, raw=self._callbacks.want_frames)
+        for item in replay:
+            self._callbacks.deliver(item)
+        return replay.log
 
     def __repr__(self) -> str:
         return f"<Client {self._dialect.model} at {self._settings.route.address}>"
@@ -228,33 +312,52 @@ class Client:
         self,
         source: Any,
         sample_rate: Optional[int],
-        channels: Optional[int],
+        channels: Union[int, Apart, None],
         *,
         speed: float = 1.0,
-        record: Optional[Path] = None,
-        trace: Optional[Path] = None,
+        follow: bool = False,
+        files: Optional[Mapping[str, Any]] = None,
+        hearing: Optional[Mapping[str, Any]] = None,
         raises: bool = False,
         tap: Optional[Callable[[Any], None]] = None,
-    ) -> Session:
-        reader = (
-            None
-            if source is None
-            else as_source(source, sample_rate=sample_rate, channels=channels, speed=speed)
-        )
+    ) -> Union[Session, Sessions]:
+        _check_flag("follow", follow)
         # Where they say what the source is, they do not say what is to be sent.
-        asked = (None, None) if _lacks_format(source) else (sample_rate, channels)
-        audio_format = self._session_format(reader, *asked)
+        is_sent = not _lacks_format(source)
+        rate = sample_rate if is_sent else None
+        if channels is None or isinstance(channels, int):
+            reader = _reader(source, sample_rate, channels, speed, follow)
+            audio_format = self._session_format(reader, rate, channels if is_sent else None)
+            options = {**(files or {}), "hearing": hearing}
+            return self._one(audio_format, reader, raises=raises, tap=tap, **options)[0]
+        names = names_asked_for(channels)
+        _check_apart(source, files, hearing)
+        whole = _reader(source, sample_rate, None if names is None else len(names), speed, follow)
+        assert whole is not None
+        names = channel_names(names, whole.audio_format.channels)
+        audio_format = self._session_format(whole, rate, None)
+        parts = split(whole, len(names))
+        members = [
+            self._one(audio_format, part, hearing=hearing, raises=raises, tap=tap, channel=name)
+            for part, name in zip(parts, names)
+        ]
+        return Sessions(members, parts)
+
+    def _one(
+        self,
+        audio_format: AudioFormat,
+        source: Optional[AudioSource],
+        *,
+        hearing: Optional[Mapping[str, Any]] = None,
+        raises: bool,
+        **options: Any,
+    ) -> Tuple[Session, Stream]:
+        ear = Ear(audio_format, **hearing) if hearing else None
         stream = Stream(
-            self._settings,
-            self._dialect,
-            audio_format,
-            self._callbacks,
-            source=reader,
-            record=record,
-            trace=trace,
-            tap=tap,
+            self._settings, self._dialect, audio_format, self._callbacks, source=source, ear=ear, **options
         )
-        return Session(stream, IoThread(stream, self._callbacks, raises=raises, accepted=self._remember))
+        io_thread = IoThread(stream, self._callbacks, raises=raises, accepted=self._remember)
+        return Session(stream, io_thread), stream
 
     def _session_format(
         self, source: Optional[AudioSource], sample_rate: Optional[int], channels: Optional[int]
@@ -274,6 +377,38 @@ class Client:
     def _remember(self, dialect: Dialect) -> None:
         """The server takes this form: the next session begins with it."""
         self._dialect = dialect
+
+
+def _reader(
+    source: Any, sample_rate: Optional[int], channels: Optional[int], speed: float, follow: bool
+) -> Optional[AudioSource]:
+    if source is None and not follow:
+        return None
+    return as_source(source, sample_rate=sample_rate, channels=channels, speed=speed, follow=follow)
+
+
+def _checked_hearing(
+    gate: bool, finalize_after: Optional[float], levels: bool
+) -> Optional[Mapping[str, Any]]:
+    """What is to be done with the audio before it is sent; None where that is nothing."""
+    _check_flag("gate", gate)
+    _check_flag("levels", levels)
+    if finalize_after is not None:
+        finalize_after = _seconds("finalize_after", finalize_after, 0.2, 10)
+    if not gate and finalize_after is None and not levels:
+        return None
+    return {"gate": gate, "finalize_after": finalize_after, "levels": levels}
+
+
+def _check_apart(
+    source: Any, files: Optional[Mapping[str, Any]], hearing: Optional[Mapping[str, Any]]
+) -> None:
+    if source is None:
+        raise ConfigurationError("Channels can only be heard apart where there is a source.")
+    if files is not None and any(files.values()):
+        raise ConfigurationError("record and trace are for one session: leave them out, or channels.")
+    if hearing is not None and hearing["levels"]:
+        raise ConfigurationError("levels does not say of which channel: leave it out, or channels.")
 
 
 def _lacks_format(source: Any) -> bool:
@@ -308,7 +443,7 @@ def _get(heard: "queue.SimpleQueue[Any]") -> Any:
             continue
 
 
-def _wait_with_progress(session: Session, duration: Optional[float]) -> None:
+def _wait_with_progress(session: Union[Session, Sessions], duration: Optional[float]) -> None:
     if duration is None:
         session.wait()
         return

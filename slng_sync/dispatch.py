@@ -1,7 +1,8 @@
 """Where callbacks run: on a thread of the session's, where the program wants them, or when it polls.
 
 One at a time, in order, with no lock held. A callback that takes its time delays other callbacks and
-nothing else: meanwhile a partial that was not delivered yet gives way to the next one; finals never do.
+nothing else: meanwhile a partial that was not delivered yet gives way to the next one, and so does a level;
+finals never do.
 """
 
 import inspect
@@ -10,7 +11,7 @@ from collections import deque
 from typing import Any, Callable, Deque, Optional, Union
 
 from .errors import ConfigurationError
-from .events import Transcript
+from .events import Level, Transcript
 from .log import logger, stack_of
 
 __all__ = ["Dispatch", "DispatchTo", "check_dispatch", "is_coroutine"]
@@ -76,7 +77,7 @@ class Dispatch:
         """Queue a delivery. After ``close`` it is too late."""
         if self._closed:
             return
-        if not (self._items and _is_partial(item) and self._replace_partial(item)):
+        if not (self._items and self._replaces(item)):
             self._items.append(item)
         if threading.get_ident() != self._ident:
             self._wake()
@@ -94,6 +95,20 @@ class Dispatch:
         while self._deliver_next():
             count += 1
         return count
+
+    def poll_with(self, polled: threading.Condition) -> None:
+        """Tell of each delivery by this condition, so that several can be waited for; before ``start``."""
+        self._polled = polled
+
+    @property
+    def is_due(self) -> bool:
+        """Whether something is to be delivered."""
+        return bool(self._items)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether nothing more will be put."""
+        return self._closed
 
     def join(self, timeout: float) -> bool:
         """Wait until all was delivered. In manual mode the caller delivers it. False where time was up."""
@@ -137,14 +152,21 @@ class Dispatch:
             self._deliver(item)
         return True
 
-    def _replace_partial(self, partial: Transcript) -> bool:
-        """Let a newer partial take the place of one that was not delivered yet."""
+    def _replaces(self, item: Any) -> bool:
+        """Let a newer partial, or level, take the place of one that was not delivered yet."""
+        kind = _passing_kind(item)
+        if kind is None:
+            return False
         try:
-            if _is_partial(self._items[-1]):
-                self._items[-1] = partial
-                return True
+            for at in (-1, -2):
+                waiting = _passing_kind(self._items[at])
+                if waiting == kind:
+                    self._items[at] = item
+                    return True
+                if waiting is None:
+                    return False
         except IndexError:
-            # Delivered in this moment.
+            # There is none, or it is delivered in this moment.
             pass
         return False
 
@@ -170,5 +192,8 @@ class Dispatch:
             self._delivering_on = outer
 
 
-def _is_partial(item: Any) -> bool:
-    return isinstance(item, Transcript) and not item.is_final
+def _passing_kind(item: Any) -> Optional[type]:
+    """The kind of what only the newest counts of: partials, and levels."""
+    if isinstance(item, Transcript):
+        return None if item.is_final else Transcript
+    return Level if isinstance(item, Level) else None

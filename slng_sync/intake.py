@@ -84,6 +84,12 @@ class Intake:
         if not self._append_live(pcm):
             self.tell_losses()
 
+    def miss(self, seconds: float) -> None:
+        """The source has not heard so much, and has told it: the clock goes on."""
+        frames = self._queue.audio_format.frames(seconds)
+        self._queue.skip(frames)
+        self.lost += frames
+
     def lose(self, frames: int, reason: str) -> None:
         """Audio is lost. What is lost bit by bit is told in larger pieces."""
         if reason != self._reason:

@@ -8,24 +8,27 @@ sends it at once where the connection takes it: a chunk wakes nobody, and a fram
 
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional, Union
 
+from .audio.ear import Ear, Heard, Withheld
 from .audio.format import AudioFormat
 from .audio.source import AudioSource
 from .callbacks import Callbacks
 from .capture import Capture
-from .delivery import Delivery
+from .delivery import ChannelDelivery, Delivery
 from .dialects.base import Dialect
 from .dispatch import Dispatch
 from .errors import SessionClosed, SlngError
+from .events import AudioLost, Event, Level, MicrophoneLost, MicrophoneRestored
 from .intake import Intake
 from .line import Line
 from .outcome import Outcome
 from .reader import Reader
-from .recording import AudioRecord, MessageTrace, Path
+from .recording import AudioRecord, Path
 from .send_queue import FINALIZE, Mark, SendQueue
 from .spill import Spill
 from .state import Settings, State, Stats
+from .trace import MessageTrace
 from .transport import WakeUp
 from .waiting import NEVER, Changes
 
@@ -40,9 +43,9 @@ class Stream:
     """
 
     __slots__ = """
-        _record_path _thread _trace_path aborted audio_format capture changes close_by complete connections
-        delivery dialect dispatch fault ignored intake line lock never_opened outcome queue reader settings
-        state trace wake
+        _ear _record_path _thread _trace_audio _trace_path aborted audio_format capture changes close_by
+        complete connections delivery dialect dispatch fault ignored intake line lock muted never_opened
+        outcome queue reader settings state trace wake
     """.split()
 
     def __init__(
@@ -55,7 +58,10 @@ class Stream:
         source: Optional[AudioSource] = None,
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
+        trace_audio: bool = False,
         tap: Optional[Callable[[Any], None]] = None,
+        channel: Optional[str] = None,
+        ear: Optional[Ear] = None,
     ) -> None:
         self.settings = settings
         self.dialect = dialect
@@ -66,12 +72,17 @@ class Stream:
         self.dispatch = Dispatch(
             settings.dispatch, callbacks.deliver, idle=self.reader.wait, wake=self.reader.wake_up
         )
-        self.delivery = Delivery(self.dispatch, tap)
+        self.delivery = (
+            Delivery(self.dispatch, tap) if channel is None else ChannelDelivery(channel, self.dispatch, tap)
+        )
         self.capture = Capture(source, audio_format, self._put_captured, self.wake_up) if source else None
+        self.muted = False
+        self._ear = ear
         self.complete = False
         self.never_opened = False
         self._record_path = record
         self._trace_path = trace
+        self._trace_audio = trace_audio
         self.trace: Optional[MessageTrace] = None
         self.changes = Changes()
         self.lock = self.changes.lock
@@ -179,7 +190,11 @@ class Stream:
         with self.lock:
             if self.state >= State.DRAINING or self.aborted:
                 raise self._refusal()
-            if not self.intake.put(pcm, timeout):
+            if self._ear is None and not self.muted:
+                fits = self.intake.put(pcm, timeout)
+            else:
+                fits = self._hear(pcm, lambda audio: self.intake.put(audio, timeout))
+            if not fits:
                 raise self.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
 
     def finalize(self) -> Mark:
@@ -221,19 +236,60 @@ class Stream:
             error.__cause__ = self.outcome.error
         return error
 
-    def _put_captured(self, pcm: bytes) -> bool:
-        """Take a piece from the source, on its thread. False where no more is wanted."""
+    def _put_captured(self, pcm: Union[bytes, Event]) -> bool:
+        """Take a piece from the source, or its news, on its thread. False where no more is wanted."""
         with self.lock:
             if self._is_over:
                 return False
-            if self.capture is not None and self.capture.live:
-                self.intake.put_live(pcm)
+            if isinstance(pcm, Event):
+                self._hear_of_source(pcm)
+            elif self.capture is not None and self.capture.live:
+                self._hear(pcm, self.intake.put_live, withhold=self.intake.paused)
             else:
                 self.changes.wait_for(lambda: not self.intake.paused or self._is_leaving, None)
                 # It may have ended meanwhile: what is put in after that would stay there.
                 if not self._is_over:
-                    self.intake.put(pcm, None)
+                    self._hear(pcm, lambda audio: self.intake.put(audio, None))
             return not self._is_over
+
+    def _hear(self, pcm: bytes, put: Callable[[bytes], object], *, withhold: bool = False) -> bool:
+        """Put in what is to be sent of some audio; False where the stream is over. The lock is held."""
+        if self.muted:
+            pcm = bytes(len(pcm))
+        if self._ear is None:
+            return put(pcm) is not False
+        return self._follow(self._ear.hear(pcm, withhold=withhold), put)
+
+    def end_hearing(self) -> None:
+        """No more will come: put in what was kept to be heard as a whole; called with the lock held."""
+        if self._ear is not None:
+            self._follow(self._ear.flush(), self.intake.put_live)
+
+    def _follow(self, heard: List[Heard], put: Callable[[bytes], object]) -> bool:
+        for each in heard:
+            if isinstance(each, bytes):
+                if put(each) is False:
+                    return False
+            elif isinstance(each, Withheld):
+                self.queue.skip(each.frames)
+            elif isinstance(each, Level):
+                self.delivery.tell(each)
+            else:
+                self.queue.request(FINALIZE)
+                self.pump()
+        return True
+
+    def _hear_of_source(self, event: Event) -> None:
+        """What a source tells, and what it means for the audio; called with the lock held."""
+        if isinstance(event, AudioLost):
+            self.intake.miss(event.seconds)
+        elif isinstance(event, MicrophoneRestored):
+            self.intake.miss(event.lost)
+        elif isinstance(event, MicrophoneLost) and self.state is State.STREAMING:
+            # Nothing will follow for a time: what was said so far shall not wait for it.
+            self.queue.request(FINALIZE)
+            self.pump()
+        self.delivery.tell(event)
 
     def _pass_on(self, pcm: bytes) -> bool:
         """Send audio as it comes, on the thread that brings it; False where it has to be put in."""
@@ -282,19 +338,21 @@ class Stream:
 
     def _open_files(self) -> None:
         if self._record_path is not None:
-            self.intake.record = AudioRecord(self._record_path, self.audio_format)
+            self.intake.record = AudioRecord(self._record_path, self.audio_format, self.delivery.tell)
         if self._trace_path is not None:
             try:
-                self.trace = MessageTrace(self._trace_path)
+                self.trace = MessageTrace(self._trace_path, self.delivery.tell, audio=self._trace_audio)
             except BaseException:
                 self.close_files()
                 raise
 
     def close_files(self) -> None:
         with self.lock:
-            for file in (self.intake.record, self.trace):
-                if file is not None:
-                    file.close()
+            if self.intake.record is not None:
+                self.intake.record.close()
+            if self.trace is not None:
+                drained = self.state is State.DRAINING and not self.aborted
+                self.trace.end(complete=self.complete, drained=drained)
             self.intake.record = self.trace = None
             self.queue.leave(complete=self.complete)
 

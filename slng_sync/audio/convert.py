@@ -1,6 +1,6 @@
 """Samples of any kind into 16-bit PCM, and PCM from one format into another."""
 
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ..errors import AudioError, ConfigurationError
 from .format import AudioFormat
@@ -122,12 +122,13 @@ def _refuse_floats(array: "numpy.ndarray[Any, Any]") -> None:
 class Converter:
     """Turns a stream of PCM from one format into another.
 
-    Many channels become one by their mean, and one becomes many by repeating it. Rates are changed by soxr,
+    Many channels become one by their mean, or by taking one ``channel`` of them, counted from 0, and one
+    becomes many by repeating it. Rates are changed by soxr,
     which withholds some 40 ms until ``flush``; the result does not depend on how the stream was cut. Raises
     ConfigurationError for channels that have no such meaning (3 to 2), AudioError where soxr is missing.
     """
 
-    def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
+    def __init__(self, source: AudioFormat, target: AudioFormat, channel: Optional[int] = None) -> None:
         if source.channels != target.channels and 1 not in (source.channels, target.channels):
             raise ConfigurationError(
                 f"{source.channels} channels cannot be turned into {target.channels}.",
@@ -135,6 +136,7 @@ class Converter:
             )
         self._source = source
         self._target = target
+        self._channel = channel
         # Mixed down before resampling and repeated after it: the fewest channels are resampled.
         self._channels = min(source.channels, target.channels)
         self._resampler: Any = None
@@ -156,13 +158,19 @@ class Converter:
 
         samples = numpy.frombuffer(pcm, "<i2").reshape(-1, self._source.channels).astype("float32")
         if self._channels < self._source.channels:
-            samples = samples.mean(axis=1, keepdims=True)
+            samples = self._mixed(samples)
         if self._resampler is not None:
             samples = self._resampler.resample_chunk(samples, last)
         if self._channels < self._target.channels:
             samples = samples.repeat(self._target.channels, axis=1)
         converted: bytes = numpy.clip(numpy.rint(samples), -32768, 32767).astype("<i2").tobytes()
         return converted
+
+    def _mixed(self, samples: "numpy.ndarray[Any, Any]") -> "numpy.ndarray[Any, Any]":
+        """One channel of many."""
+        if self._channel is None:
+            return samples.mean(axis=1, keepdims=True)  # type: ignore[no-any-return]
+        return samples[:, self._channel : self._channel + 1]
 
 
 def _soxr() -> Any:

@@ -6,7 +6,7 @@ from typing import List, Optional, Sequence, Union
 
 from ..errors import ConfigurationError, DeviceNotFound
 
-__all__ = ["Device", "check_choice", "choose", "readable"]
+__all__ = ["Device", "check_choice", "choose", "find_again", "readable"]
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,19 @@ def choose(devices: Sequence[Device], device: Union[int, str, None]) -> Device:
             hint="Give more of it.",
         )
     raise DeviceNotFound(f"There is no microphone {device!r}.", hint=f"There are: {_listed(devices)}.")
+
+
+def find_again(devices: Sequence[Device], device: Device) -> Device:
+    """Return a device that was away and is back, whose index may be another one by now.
+
+    Raises DeviceNotFound.
+    """
+    same = [found for found in devices if (found.name, found.host_api) == (device.name, device.host_api)]
+    # Two of the same name: the one at the same place, if there is one.
+    same.sort(key=lambda found: found.index != device.index)
+    if not same:
+        raise DeviceNotFound(f"The microphone {device.name!r} is not back.", hint="Connect it again.")
+    return same[0]
 
 
 def _named(devices: Sequence[Device], name: str) -> List[Device]:

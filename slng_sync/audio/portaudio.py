@@ -8,11 +8,12 @@ import os
 import sys
 import threading
 from contextlib import contextmanager, suppress
-from typing import Any, Iterator, List, Set, Union
+from typing import Any, Iterator, List, Optional, Set, Union
 
 from ..errors import AudioError, DeviceLost, DeviceNotFound
 from ..log import logger
-from .device import Device, choose, readable
+from .c_stderr import c_stderr
+from .device import Device, choose, find_again, readable
 from .format import AudioFormat
 from .quiet import captured_stderr, silence_libraries
 
@@ -41,13 +42,15 @@ class Stream:
 
     def __init__(self, stream: Any, device: Device, audio_format: AudioFormat) -> None:
         self._stream = stream
+        self._stderr = c_stderr()
         self.device = device
         self.audio_format = audio_format
 
     def available(self) -> int:
         """Return how many frames can be read without waiting. Raises DeviceLost."""
         # A lost device is returned as a negative number, not raised.
-        frames = self._stream.get_read_available()
+        with self._stderr:
+            frames = self._stream.get_read_available()
         if frames < 0:
             raise self._lost(frames)
         return int(frames)
@@ -56,10 +59,17 @@ class Stream:
         """Read so many frames, which must be available. Raises DeviceLost."""
         try:
             # Told to raise on overflow, PyAudio would also close the stream.
-            pcm: bytes = self._stream.read(frames, exception_on_overflow=False)
+            with self._stderr:
+                pcm: bytes = self._stream.read(frames, exception_on_overflow=False)
         except OSError as error:
             raise self._lost(error) from error
         return pcm
+
+    def close(self) -> None:
+        """Give the device back."""
+        with suppress(OSError), self._stderr:
+            self._stream.close()
+        _log(self._stderr.lines())
 
     def _lost(self, cause: object) -> DeviceLost:
         return DeviceLost(
@@ -75,16 +85,23 @@ def devices() -> List[Device]:
 
 
 @contextmanager
-def opened(device: Union[int, str, None], wanted: AudioFormat) -> Iterator[Stream]:
-    """Open a device in the wanted format or, if it refuses that, in its own; close it at the end."""
+def opened(
+    device: Union[Device, int, str, None], wanted: AudioFormat, channel: Optional[int] = None
+) -> Iterator[Stream]:
+    """Open a device in the wanted format or, if it refuses that, in its own; close it at the end.
+
+    With ``channel`` it is opened with as many channels as it takes to have that one. A ``Device`` is one
+    that was open before.
+    """
     with _portaudio() as audio:
         # PortAudio crashes on an index that it does not have: only listed devices get through to it.
-        stream = _open(audio, choose(_inputs(audio), device), wanted)
+        inputs = _inputs(audio)
+        chosen = find_again(inputs, device) if isinstance(device, Device) else choose(inputs, device)
+        stream = _open(audio, chosen, _formats(chosen, wanted, channel))
         try:
             yield stream
         finally:
-            with suppress(OSError):
-                stream._stream.close()
+            stream.close()
 
 
 @contextmanager
@@ -140,9 +157,9 @@ def _inputs(audio: Any) -> List[Device]:
     ]
 
 
-def _open(audio: Any, device: Device, wanted: AudioFormat) -> Stream:
+def _open(audio: Any, device: Device, formats: List[AudioFormat]) -> Stream:
     lines: List[str] = []
-    for audio_format in _formats(device, wanted):
+    for audio_format in formats:
         try:
             with _starting_and_ending, captured_stderr() as lines:
                 return Stream(_input_stream(audio, device, audio_format), device, audio_format)
@@ -154,11 +171,20 @@ def _open(audio: Any, device: Device, wanted: AudioFormat) -> Stream:
     raise _not_opened(device, refused) from refused
 
 
-def _formats(device: Device, wanted: AudioFormat) -> List[AudioFormat]:
+def _formats(device: Device, wanted: AudioFormat, channel: Optional[int]) -> List[AudioFormat]:
     """The wanted format, and those of the device that come nearest to it."""
+    fewest, most = wanted.channels, min(device.channels, 32)
+    if channel is not None:
+        if channel >= most:
+            raise AudioError(
+                f"The microphone {device.name!r} has no channel {channel}.",
+                hint=f"It has {most}, and they are counted from 0.",
+            )
+        # Opened with one channel it would give the mean of all.
+        fewest = min(most, max(2, channel + 1))
     return [
         AudioFormat(sample_rate, channels)
-        for channels in dict.fromkeys([wanted.channels, min(device.channels, 32)])
+        for channels in dict.fromkeys([fewest, most])
         for sample_rate in dict.fromkeys([wanted.sample_rate, device.sample_rate])
     ]
 

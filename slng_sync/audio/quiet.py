@@ -1,16 +1,17 @@
 """Keep what the sound libraries write on stderr out of the program's output.
 
 ALSA and JACK take a function for their messages; they are given one that does nothing. PortAudio writes to
-file descriptor 2 itself, so that is led into a file for as long as a call into it lasts.
+file descriptor 2 itself, so that is led into a file for as long as a call into it lasts. The calls that are
+made all the time are the matter of ``c_stderr``.
 """
 
 import os
 import re
 import threading
 from contextlib import contextmanager
-from typing import Iterator, List
+from typing import Iterable, Iterator, List
 
-__all__ = ["captured_stderr", "silence_libraries"]
+__all__ = ["captured_stderr", "silence_libraries", "sort_lines"]
 
 # A call that takes longer hangs, and the program shall have its stderr back.
 LONGEST_CAPTURE = 2.0
@@ -71,12 +72,15 @@ def captured_stderr() -> Iterator[List[str]]:
                 os.dup2(stderr, 2)
                 os.close(stderr)
                 file.seek(0)
-                for line in file:
-                    _sort(line, lines)
+                lines += sort_lines(file)
 
 
-def _sort(line: bytes, lines: List[str]) -> None:
-    if OF_A_SOUND_LIBRARY.match(line):
-        lines.append(line.decode("utf-8", "replace").strip())
-    else:
-        os.write(2, line)
+def sort_lines(written: Iterable[bytes]) -> List[str]:
+    """The lines that a sound library wrote; those of others are passed on to stderr."""
+    lines = []
+    for line in written:
+        if OF_A_SOUND_LIBRARY.match(line):
+            lines.append(line.decode("utf-8", "replace").strip())
+        else:
+            os.write(2, line)
+    return lines

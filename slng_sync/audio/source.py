@@ -9,6 +9,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Protocol, runtim
 from ..errors import AudioError, ConfigurationError
 from .convert import Audio, to_pcm
 from .file import file_source, is_recording, path_source
+from .follow import FollowedFile
 from .format import AudioFormat
 from .paced import PacedSource, check_speed, chunk_bytes, pcm_chunks
 
@@ -26,8 +27,11 @@ class AudioSource(Protocol):
     - ``live``: True where the source cannot wait, so that a session drops the oldest audio when it must.
     - ``check()``: raise where the source can't be had; called before anything is connected.
     - ``stop()``: end the iteration under way soon; callable from any thread.
+    - ``join(timeout)``: wait until an iteration that has ended has given everything back.
     - ``duration``: how many seconds there are, or None.
     - ``adapt(sample_rate, channels)``: deliver this format, unless it was made with one of its own.
+    - ``hear()``: iterate, with the source's events in between; a session uses it instead of the iteration.
+      ``AudioLost`` and ``MicrophoneRestored.lost`` let the session's clock go on without audio.
     """
 
     audio_format: AudioFormat
@@ -92,13 +96,20 @@ def _reads(read: Callable[[int], Audio], size: int) -> Iterator[Audio]:
 
 
 def as_source(
-    source: Any, *, sample_rate: Optional[int] = None, channels: Optional[int] = None, speed: float = 1.0
+    source: Any,
+    *,
+    sample_rate: Optional[int] = None,
+    channels: Optional[int] = None,
+    speed: float = 1.0,
+    follow: bool = False,
 ) -> AudioSource:
     """Make an AudioSource of a path, file, array, bytes, microphone, ``read(n)``, or iterable of chunks.
 
     ``sample_rate`` and ``channels`` are the format of what has none of its own: arrays (which need a rate),
     raw PCM, chunks (16 kHz, one channel unless said). ``speed`` paces recordings: 1.0 as heard, infinity at
-    once. Raises ConfigurationError for what is no source, AudioError for a file that cannot be read.
+    once. ``follow``: the path is that of a WAV or raw PCM file that is still being written; what is there
+    goes at once, whatever the speed, and the rest as it comes. Raises ConfigurationError for what is no
+    source, AudioError for a file that cannot be read.
     """
     check_speed(speed)
     raw_format = AudioFormat(
@@ -107,6 +118,8 @@ def as_source(
     file_format = raw_format if sample_rate is not None else None
     if isinstance(source, type):
         raise ConfigurationError(f"source must be an object, not the class {source.__name__}.")
+    if follow:
+        return _followed(source, file_format)
     if isinstance(source, (str, os.PathLike)):
         return path_source(_path(source), file_format, speed=speed)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -123,6 +136,15 @@ def as_source(
         f"source must be a path, a file, a Microphone, an array, bytes, or an iterable of chunks, "
         f"not {type(source).__name__}."
     )
+
+
+def _followed(source: Any, file_format: Optional[AudioFormat]) -> AudioSource:
+    if not isinstance(source, (str, os.PathLike)):
+        raise ConfigurationError(
+            f"follow is for the path of a file that is still being written, not {type(source).__name__}.",
+            hint="What else can wait, such as a pipe, is heard as it comes anyway.",
+        )
+    return FollowedFile(_path(source), file_format)
 
 
 def _path(path: Any) -> Any:
