@@ -1,8 +1,8 @@
 """The command ``slng-sync``.
 
-Modules: ``listen``, ``transcribe``, ``devices``, ``gateway`` (the subcommands), ``options`` (what they
-share), ``follow`` (one stream to its end), ``output`` (where the words go), ``terminal`` (the screen),
-``signals`` (Ctrl-C), ``exits`` (the exit codes).
+Modules: ``listen``, ``transcribe``, ``replay``, ``devices``, ``gateway``, ``doctor`` (the subcommands),
+``options`` (what they share), ``follow`` (one stream to its end), ``output`` (where the words go),
+``terminal`` (the screen), ``meter`` (how loud it is), ``signals`` (Ctrl-C), ``exits`` (the exit codes).
 """
 
 import argparse
@@ -13,7 +13,7 @@ from typing import List, Optional
 
 from .._version import __version__
 from ..log import logger
-from . import devices, gateway, listen, transcribe
+from . import devices, doctor, gateway, listen, replay, transcribe
 from .exits import EXIT_CODES, NO_READER, SIGNALLED, Stopped, code_for
 from .output import survive_odd_streams
 from .signals import Signals
@@ -26,6 +26,7 @@ examples:
   slng-sync listen                       words as they are spoken; Ctrl-C ends
   slng-sync transcribe talk.wav          a recording
   slng-sync transcribe --local talk.wav  the same without a key
+  slng-sync doctor                       what is wrong, where nothing works
   slng-sync COMMAND --help               everything about a command
 
 environment: SLNG_API_KEY is the key, SLNG_BASE_URL another gateway; NO_COLOR keeps the output plain.
@@ -58,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"slng-sync {__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (listen, transcribe, devices, gateway):
+    for command in (listen, transcribe, replay, devices, gateway, doctor):
         command.add_parser(subparsers)
     return parser
 

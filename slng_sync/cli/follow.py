@@ -2,7 +2,7 @@
 
 import os
 import queue
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 from ..client import Client
@@ -11,6 +11,7 @@ from ..events import (
     AudioLost,
     Closed,
     Event,
+    Level,
     MicrophoneLost,
     MicrophoneRestored,
     MicrophoneSilent,
@@ -23,6 +24,7 @@ from ..session import Session
 from ..sessions import Sessions
 from ..transcript import TranscriptLog
 from .exits import COMPLETE, INCOMPLETE, SIGNALLED, code_for
+from .meter import Meter
 from .output import Output
 from .signals import Interruption, Signals
 from .terminal import Screen
@@ -39,24 +41,18 @@ Heard = queue.SimpleQueue
 def follow(
     client: Client,
     source: Any,
-    sample_rate: Optional[int],
     heard: "Heard[Any]",
     output: Output,
     screen: Screen,
     signals: Signals,
-    channels: Optional[str] = None,
+    **options: Any,
 ) -> int:
     """Stream ``source``; tell the exit code. ``client`` puts everything it has into ``heard``.
 
-    ``channels`` is None, or "separate" for a session of each.
-    The first Ctrl-C ends in order, with the last words; the second ends at once. Raises what keeps the
-    stream from beginning.
+    ``options`` are those of ``Client.listen``. The first Ctrl-C ends in order, with the last words; the
+    second ends at once. Raises what keeps the stream from beginning.
     """
-    session: Union[Session, Sessions]
-    if channels is None:
-        session = client.listen(source, sample_rate=sample_rate)
-    else:
-        session = client.listen(source, sample_rate=sample_rate, channels=channels)
+    session: Union[Session, Sessions] = client.listen(source, **options)
     follower = Follower(session.transcript, output, screen, session)
     follower.streams = len(session) if isinstance(session, Sessions) else 1
     try:
@@ -96,6 +92,7 @@ class Follower:
     over: bool = False
     code: int = COMPLETE
     partial: str = ""
+    meter: Meter = field(default_factory=Meter)
 
     def take(self, item: Any) -> None:
         """Deal with a transcript, an event, an error, or an interruption."""
@@ -107,6 +104,8 @@ class Follower:
             self._fail(item)
         elif isinstance(item, Closed):
             self._end(item)
+        elif isinstance(item, Level):
+            self.meter.hear(item)
         elif isinstance(item, Event):
             self._tell(item)
         self._refresh()
@@ -158,9 +157,16 @@ class Follower:
         elif isinstance(event, MicrophoneSilent):
             self.screen.note(f"The microphone has been silent for {event.seconds:.0f} s. {event.hint}")
         elif isinstance(event, MicrophoneLost):
-            self.screen.note(f"The microphone went away. {event.reason}")
+            self.screen.note(f"{event.reason} Waiting for it.")
         elif isinstance(event, MicrophoneRestored):
-            self.screen.note("The microphone is back.")
+            self._tell_restored(event)
+
+    def _tell_restored(self, event: MicrophoneRestored) -> None:
+        back = f"The microphone {event.device!r} is back after {event.outage:.1f} s"
+        if event.lost:
+            back += f", {event.lost:.1f} s of which were not heard"
+            self.code = self.code or INCOMPLETE
+        self.screen.note(f"{back}.")
 
     def _refresh(self) -> None:
         if self.screen.watched:
@@ -170,7 +176,9 @@ class Follower:
         if self.session is None:
             return ""
         duration, stream = self.session.source_seconds, self.screen.bar_stream
-        if not duration or stream is None:
+        if stream is None:
             return ""
+        if not duration:
+            return self.meter.line()
         stats = self.session.stats
         return bar_line(stats.sent, stats.settled, duration, stream)

@@ -20,6 +20,7 @@ examples:
   slng-sync listen --local                     the same without a key
   slng-sync listen --device usb --language de  another microphone, another language
   slng-sync listen -o meeting.srt              subtitles
+  slng-sync listen --gate --record day.wav     all day long, and only what is said
   slng-sync listen | tee notes.txt             a line for each final
 
 """
@@ -42,6 +43,17 @@ def add_parser(subparsers: Any) -> None:
         metavar="DEVICE",
         help="a part of a name, or an index: see slng-sync devices",
     )
+    parser.add_argument("--gate", action="store_true", help="withhold silence instead of sending it")
+    parser.add_argument(
+        "--finalize-after",
+        type=_seconds,
+        metavar="SECONDS",
+        help="make final what was said after so much silence, such as 0.6, instead of when the server would",
+    )
+    parser.add_argument("--record", metavar="FILE", help="keep what is sent, as WAV")
+    parser.add_argument(
+        "--trace", metavar="FILE", help="keep the messages of both sides, for slng-sync replay"
+    )
     add_streaming(parser)
     add_common(parser)
     parser.set_defaults(run=run)
@@ -49,6 +61,16 @@ def add_parser(subparsers: Any) -> None:
 
 def _device(text: str) -> Union[int, str]:
     return int(text) if text.isdigit() else text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.2 <= seconds <= 10:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds from 0.2 to 10")
+    return seconds
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
@@ -62,4 +84,17 @@ def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
         output = open_output(format_, Path(args.output) if args.output else None, screen)
         if screen.watched:
             screen.note("Listening. Ctrl-C ends.")
-        return follow(client, microphone, args.sample_rate, heard, output, screen, signals)
+        return follow(
+            client,
+            microphone,
+            heard,
+            output,
+            screen,
+            signals,
+            sample_rate=args.sample_rate,
+            gate=args.gate,
+            finalize_after=args.finalize_after,
+            levels=screen.bar_stream is not None,
+            record=args.record,
+            trace=args.trace,
+        )

@@ -105,8 +105,10 @@ def _transcribe(
     try:
         with _opened(file, args.speed, args.sample_rate, args.follow) as source:
             output = open_output(format_, path, screen)
-            channels = "separate" if args.separate_channels else None
-            return follow(client, source, args.sample_rate, heard, output, screen, signals, channels)
+            options = {"channels": "separate"} if args.separate_channels else {}
+            return follow(
+                client, source, heard, output, screen, signals, sample_rate=args.sample_rate, **options
+            )
     except AuthenticationError:
         raise
     except SlngError as error:

@@ -1,6 +1,7 @@
 """``slng-sync listen`` and ``devices``: with a microphone that hears what is played into it, and without."""
 
 import json
+import wave
 from pathlib import Path
 from typing import Any, Dict
 
@@ -94,3 +95,44 @@ def test_the_devices_as_json(microphone: VirtualMicrophone) -> None:
     keys = {"index", "name", "sample_rate", "channels", "host_api", "is_default"}
     assert all(set(device) == keys for device in devices)
     assert [device["is_default"] for device in devices].count(True) == 1
+
+
+def test_it_shows_how_loud_it_is_and_keeps_what_was_sent_and_said(
+    microphone: VirtualMicrophone, env: Dict[str, str], tmp_path: Path
+) -> None:
+    files = ["--record", tmp_path / "talk.wav", "--trace", tmp_path / "talk.jsonl"]
+    with on_terminal(
+        slng_sync("listen", "-o", tmp_path / "talk.txt", *files), {**environment(), **env}
+    ) as one:
+        one.read_until(lambda screen: "[--------------------]" in screen.text)
+        player = microphone.play_pcm(b"\x00\x40" * 32000)
+        one.read_until(lambda screen: "[##################--]" in screen.text)
+        one.read_until(lambda screen: "This is" in screen.text)
+        one.type("\x03")
+        one.read_to_end()
+    player.wait()
+    said = (tmp_path / "talk.txt").read_text()
+    replayed = run("replay", tmp_path / "talk.jsonl", env=environment())
+    assert said
+    assert (replayed.returncode, replayed.stdout) == (0, said)
+    with wave.open(str(tmp_path / "talk.wav")) as file:
+        assert b"\x00\x40" * 640 in file.readframes(file.getnframes())
+
+
+def test_an_unplugged_microphone_is_waited_for(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
+    with on_terminal(slng_sync("listen"), {**environment(), **env}) as terminal:
+        terminal.read_until(lambda screen: "[---" in screen.text)
+        microphone.unplug()
+        terminal.read_until(lambda screen: "went away" in screen.text)
+        microphone.plug()
+        terminal.read_until(lambda screen: "is back after" in screen.text)
+        terminal.type("\x03")
+        shown = terminal.read_to_end()
+    assert "Expression" not in shown
+    assert terminal.process.returncode == 130
+
+
+def test_silence_may_stay_here(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
+    refused = run("listen", "--finalize-after", "soon", env={**environment(), **env})
+    assert refused.returncode == 2
+    assert "is not a number of seconds from 0.2 to 10" in refused.stderr

@@ -1,0 +1,162 @@
+"""``slng-sync doctor``: what is wrong where nothing works, and what to do about it."""
+
+import argparse
+import logging
+import sys
+from contextlib import ExitStack, contextmanager
+from typing import Any, Iterator, List, Union
+
+from ..dialects import Dialect
+from ..doctor import FAILED, Case, Check, examine
+from ..errors import SlngError
+from ..events import Level
+from ..log import logger
+from ..progress import columns
+from .exits import COMPLETE, code_for
+from .exits import FAILED as FAILED_CODE
+from .findings import document, lines, verdict
+from .meter import bar
+from .options import add_common
+from .signals import Signals
+from .terminal import Screen
+
+__all__ = ["add_parser", "exit_code"]
+
+EPILOG = """\
+examples:
+  slng-sync doctor                       everything: Python, microphone, key, network, a whole session
+  slng-sync doctor --device usb          another microphone
+  slng-sync doctor --no-microphone       for recordings only
+  slng-sync doctor --local               with a gateway inside this program: no key, no network
+  slng-sync doctor --json > report.json  for a bug report: without key, passwords, and your name in paths
+
+exit codes: 0 where all is well, warnings included; else that of the first check that failed:
+  1    the installation, the network, the certificate, or the gateway
+  2    wrong usage: an option, or a variable of the environment
+  4    no microphone, or one that gives nothing
+  5    the API key is missing or was refused
+  130  ended by Ctrl-C
+"""
+
+SPEAK = "Listening to the microphone for two seconds: say something."
+
+
+def add_parser(subparsers: Any) -> None:
+    """Add the subcommand."""
+    parser = subparsers.add_parser(
+        "doctor",
+        help="what is wrong, where nothing works",
+        description="Check one thing after the other that is needed, and say what to do about what is wrong.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document, at the end")
+    parser.add_argument(
+        "--device",
+        type=_device,
+        metavar="DEVICE",
+        help="a part of a name, or an index: see slng-sync devices",
+    )
+    parser.add_argument("--no-microphone", action="store_true", help="leave the microphone out")
+    parser.add_argument(
+        "--model",
+        default="soniox",
+        metavar="MODEL",
+        help=f"soniox (the default), reson8, or a full id: {', '.join(sorted(Dialect.models))}",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--local", action="store_true", help="use a gateway inside this program: no key, no network"
+    )
+    which.add_argument(
+        "--base-url", metavar="URL", help="another gateway; else SLNG_BASE_URL, else SLNG's own"
+    )
+    parser.add_argument(
+        "--world-part", metavar="PART", help="a part of the world: eu, and for soniox ap and na"
+    )
+    parser.add_argument("--region", metavar="NAME", help="an exact region; wins over the world part")
+    add_common(parser)
+    parser.set_defaults(run=run)
+
+
+def _device(text: str) -> Union[int, str]:
+    return int(text) if text.isdigit() else text
+
+
+def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
+    """Make the checks, print what each has found; tell the exit code."""
+    checks: List[Check] = []
+    width = columns(sys.stdout) if screen.prints_on_terminal else None
+    with ExitStack() as stack:
+        if not args.verbose:
+            stack.enter_context(_quiet_log())
+        for check in examine(_case(args, screen, stack), begin=lambda name: _begin(name, screen)):
+            checks.append(check)
+            screen.clear()
+            if not args.json:
+                screen.document(lines(check, width))
+    screen.document(document(checks) if args.json else verdict(checks))
+    return exit_code(checks)
+
+
+def exit_code(checks: List[Check]) -> int:
+    """That of the first check that failed."""
+    first = next((check for check in checks if check.status == FAILED), None)
+    if first is None:
+        return COMPLETE
+    return FAILED_CODE if first.cause is None else code_for(first.cause)
+
+
+def _case(args: argparse.Namespace, screen: Screen, stack: ExitStack) -> Case:
+    def hear(level: Level) -> None:
+        screen.show(SPEAK, f"{bar(level.peak_dbfs)} {level.peak_dbfs:.0f} dBFS")
+
+    def start_local() -> str:
+        return stack.enter_context(_local_gateway())
+
+    return Case(
+        model=args.model,
+        device=args.device,
+        microphone=not args.no_microphone,
+        base_url=args.base_url,
+        world_part=args.world_part,
+        region=args.region,
+        start_local=start_local if args.local else None,
+        hear=hear,
+    )
+
+
+@contextmanager
+def _local_gateway() -> Iterator[str]:
+    from ..gateway import LocalGateway
+
+    try:
+        gateway = LocalGateway().start()
+    except SlngError as error:
+        # Such as a package that is missing: no matter of wrong usage.
+        raise SlngError(error.message, hint=error.hint) from error
+    try:
+        yield gateway.url
+    finally:
+        gateway.stop()
+
+
+@contextmanager
+def _quiet_log() -> Iterator[None]:
+    """What there is to say is said by the checks, once."""
+    before = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+
+
+def _begin(name: str, screen: Screen) -> None:
+    if name != "recording":
+        screen.show(f"{name} ...")
+    elif screen.watched:
+        screen.show(SPEAK)
+    else:
+        screen.note(SPEAK)
