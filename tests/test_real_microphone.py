@@ -35,6 +35,8 @@ GO_FORWARD = (SPEECH / "goforward.raw").read_bytes()
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
 PATIENCE = 20.0
 
+pytestmark = pytest.mark.slow
+
 
 class Notes:
     """What a client's callbacks were told."""
