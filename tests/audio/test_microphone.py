@@ -61,6 +61,8 @@ class TestCapture:
         spectrum = abs(numpy.fft.rfft(samples[begin : begin + 16000])) / 8000
         assert spectrum.argmax() == 440
         assert spectrum.max() == pytest.approx(8000, rel=0.01)
+        noise = numpy.sqrt((numpy.delete(spectrum, 440) ** 2).sum())
+        assert 20 * numpy.log10(spectrum.max() / noise) > 70
 
     def test_a_device_of_one_channel_is_heard_in_two(
         self, monkeypatch: pytest.MonkeyPatch, virtual: VirtualMicrophone
