@@ -1,37 +1,25 @@
 """The client: who you are, which model, and your callbacks. Made once, used for any number of streams."""
 
-import importlib.util
 import os
 import queue
-from typing import Any, Callable, Iterator, Mapping, Optional, Sequence, Tuple, TypeVar, Union, overload
+from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, Union, overload
 
-from .audio.channels import split
-from .audio.ear import Ear
-from .audio.format import AudioFormat
-from .audio.source import AudioSource, as_source
+from .assembly import Apart, Assembly, Request
 from .callbacks import KINDS, Callbacks
+from .checks import check_count, check_flag, check_seconds
 from .dialects import Dialect, as_dialect
 from .dispatch import DispatchTo, check_dispatch
-from .errors import ConfigurationError
 from .events import Closed, Event, Transcript
 from .exchange import Timing
-from .io_thread import IoThread
 from .recording import Path
 from .route import make_route
 from .session import Session
-from .sessions import Sessions, channel_names, names_asked_for
+from .sessions import Sessions
 from .spill import check_folder
 from .state import Settings
-from .stream import Stream
 from .transcript import TranscriptLog
 
 __all__ = ["Client"]
-
-DEFAULT_FORMAT = AudioFormat(16000, 1)
-
-Apart = Union[str, Sequence[str]]
-"""What ``channels`` is where each is heard by a session of its own: "separate", or their names."""
-
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -103,30 +91,30 @@ class Client:
             if function is not None:
                 self._callbacks.add(kind, function)
         check_dispatch(dispatch)
-        _check_flag("reconnect", reconnect)
-        _check_count("max_attempts", max_attempts)
+        check_flag("reconnect", reconnect)
+        check_count("max_attempts", max_attempts)
         self._settings = Settings(
             route=make_route(
                 self._dialect, api_key, world_part, region, base_url, headers, ssl_context, ca_certs, proxy
             ),
             dispatch=dispatch,
             timing=Timing(
-                ready=_seconds("ready_timeout", ready_timeout, 0.1, 300),
-                keepalive=_seconds("keepalive_interval", keepalive_interval, 0.5, 15),
+                ready=check_seconds("ready_timeout", ready_timeout, 0.1, 300),
+                keepalive=check_seconds("keepalive_interval", keepalive_interval, 0.5, 15),
             ),
             reconnect=reconnect,
             max_attempts=max_attempts,
             max_connection_seconds=(
                 float("inf")
                 if max_connection_seconds is None
-                else _seconds("max_connection_seconds", max_connection_seconds, 1, 1e6)
+                else check_seconds("max_connection_seconds", max_connection_seconds, 1, 1e6)
             ),
-            connect_timeout=_seconds("connect_timeout", connect_timeout, 0.1, 300),
-            buffer_seconds=_seconds("buffer_seconds", buffer_seconds, 1, 36000),
+            connect_timeout=check_seconds("connect_timeout", connect_timeout, 0.1, 300),
+            buffer_seconds=check_seconds("buffer_seconds", buffer_seconds, 1, 36000),
             spill=check_folder(spill),
-            chunk_seconds=_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),
-            ping_interval=_seconds("ping_interval", ping_interval, 0.5, 3600),
-            ping_timeout=_seconds("ping_timeout", ping_timeout, 0.5, 3600),
+            chunk_seconds=check_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),
+            ping_interval=check_seconds("ping_interval", ping_interval, 0.5, 3600),
+            ping_timeout=check_seconds("ping_timeout", ping_timeout, 0.5, 3600),
         )
 
     # Callbacks. Each of these registers a function and returns it, so that it also works as a decorator.
@@ -224,12 +212,19 @@ class Client:
 
         Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
         """
-        _check_flag("trace_audio", trace_audio)
-        files = {"record": record, "trace": trace, "trace_audio": trace_audio}
-        hearing = _checked_hearing(gate, finalize_after, levels)
-        return self._session(
-            source, sample_rate, channels, follow=follow, files=files, hearing=hearing
-        ).open()
+        request = Request(
+            source,
+            sample_rate,
+            channels,
+            follow=follow,
+            gate=gate,
+            finalize_after=finalize_after,
+            levels=levels,
+            record=record,
+            trace=trace,
+            trace_audio=trace_audio,
+        )
+        return self._session(request).open()
 
     def stream(
         self,
@@ -247,9 +242,8 @@ class Client:
         understood. Raises what ends the stream too early. A loop that is left early closes the session.
         """
         heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        session = self._session(
-            source, sample_rate, channels, speed=speed, follow=follow, raises=True, tap=heard.put
-        )
+        request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=heard.put)
+        session = self._session(request)
         open_channels = len(session) if isinstance(session, Sessions) else 1
         with session.open():
             while open_channels:
@@ -276,7 +270,7 @@ class Client:
         was said on channels that are heard apart stands in order of time. Ctrl-C ends in order and returns
         what there is.
         """
-        session = self._session(source, sample_rate, channels, speed=speed, follow=follow, raises=True)
+        session = self._session(Request(source, sample_rate, channels, speed, follow, raises=True))
         with session.open():
             try:
                 _wait_with_progress(session, session.source_seconds if progress else None)
@@ -308,130 +302,12 @@ class Client:
         self._callbacks.add(kind, function)
         return function
 
-    def _session(
-        self,
-        source: Any,
-        sample_rate: Optional[int],
-        channels: Union[int, Apart, None],
-        *,
-        speed: float = 1.0,
-        follow: bool = False,
-        files: Optional[Mapping[str, Any]] = None,
-        hearing: Optional[Mapping[str, Any]] = None,
-        raises: bool = False,
-        tap: Optional[Callable[[Any], None]] = None,
-    ) -> Union[Session, Sessions]:
-        _check_flag("follow", follow)
-        # Where they say what the source is, they do not say what is to be sent.
-        is_sent = not _lacks_format(source)
-        rate = sample_rate if is_sent else None
-        if channels is None or isinstance(channels, int):
-            reader = _reader(source, sample_rate, channels, speed, follow)
-            audio_format = self._session_format(reader, rate, channels if is_sent else None)
-            options = {**(files or {}), "hearing": hearing}
-            return self._one(audio_format, reader, raises=raises, tap=tap, **options)[0]
-        names = names_asked_for(channels)
-        _check_apart(source, files, hearing)
-        whole = _reader(source, sample_rate, None if names is None else len(names), speed, follow)
-        assert whole is not None
-        names = channel_names(names, whole.audio_format.channels)
-        audio_format = self._session_format(whole, rate, None)
-        parts = split(whole, len(names))
-        members = [
-            self._one(audio_format, part, hearing=hearing, raises=raises, tap=tap, channel=name)
-            for part, name in zip(parts, names)
-        ]
-        return Sessions(members, parts)
-
-    def _one(
-        self,
-        audio_format: AudioFormat,
-        source: Optional[AudioSource],
-        *,
-        hearing: Optional[Mapping[str, Any]] = None,
-        raises: bool,
-        **options: Any,
-    ) -> Tuple[Session, Stream]:
-        ear = Ear(audio_format, **hearing) if hearing else None
-        stream = Stream(
-            self._settings, self._dialect, audio_format, self._callbacks, source=source, ear=ear, **options
-        )
-        io_thread = IoThread(stream, self._callbacks, raises=raises, accepted=self._remember)
-        return Session(stream, io_thread), stream
-
-    def _session_format(
-        self, source: Optional[AudioSource], sample_rate: Optional[int], channels: Optional[int]
-    ) -> AudioFormat:
-        """What is asked for; else the source's rate where the model takes it and speech needs no less."""
-        rate = DEFAULT_FORMAT.sample_rate
-        if source is not None and source.audio_format.sample_rate in self._dialect.sample_rates:
-            own = source.audio_format.sample_rate
-            # More than 16 kHz is only sent where it cannot be converted.
-            if own < rate or importlib.util.find_spec("soxr") is None:
-                rate = own
-        return AudioFormat(
-            rate if sample_rate is None else sample_rate,
-            DEFAULT_FORMAT.channels if channels is None else channels,
-        )
+    def _session(self, request: Request) -> Union[Session, Sessions]:
+        return Assembly(self._settings, self._dialect, self._callbacks, self._remember).session(request)
 
     def _remember(self, dialect: Dialect) -> None:
         """The server takes this form: the next session begins with it."""
         self._dialect = dialect
-
-
-def _reader(
-    source: Any, sample_rate: Optional[int], channels: Optional[int], speed: float, follow: bool
-) -> Optional[AudioSource]:
-    if source is None and not follow:
-        return None
-    return as_source(source, sample_rate=sample_rate, channels=channels, speed=speed, follow=follow)
-
-
-def _checked_hearing(
-    gate: bool, finalize_after: Optional[float], levels: bool
-) -> Optional[Mapping[str, Any]]:
-    """What is to be done with the audio before it is sent; None where that is nothing."""
-    _check_flag("gate", gate)
-    _check_flag("levels", levels)
-    if finalize_after is not None:
-        finalize_after = _seconds("finalize_after", finalize_after, 0.2, 10)
-    if not gate and finalize_after is None and not levels:
-        return None
-    return {"gate": gate, "finalize_after": finalize_after, "levels": levels}
-
-
-def _check_apart(
-    source: Any, files: Optional[Mapping[str, Any]], hearing: Optional[Mapping[str, Any]]
-) -> None:
-    if source is None:
-        raise ConfigurationError("Channels can only be heard apart where there is a source.")
-    if files is not None and any(files.values()):
-        raise ConfigurationError("record and trace are for one session: leave them out, or channels.")
-    if hearing is not None and hearing["levels"]:
-        raise ConfigurationError("levels does not say of which channel: leave it out, or channels.")
-
-
-def _lacks_format(source: Any) -> bool:
-    """Whether a source cannot say itself what its audio is: arrays, bytes, chunks, raw files."""
-    return not (source is None or isinstance(source, (str, os.PathLike)) or hasattr(source, "audio_format"))
-
-
-def _seconds(name: str, value: object, low: float, high: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise ConfigurationError(
-            f"{name} must be a number of seconds from {low:g} to {high:g}, not {value!r}."
-        )
-    return float(value)
-
-
-def _check_flag(name: str, value: object) -> None:
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{name} must be True or False, not {value!r}.")
-
-
-def _check_count(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{name} must be an integer, 0 or more, not {value!r}.")
 
 
 def _get(heard: "queue.SimpleQueue[Any]") -> Any:

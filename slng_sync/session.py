@@ -7,6 +7,7 @@ from typing import Iterator, Optional, Type
 
 from .audio.convert import Audio, to_pcm
 from .audio.format import AudioFormat
+from .checks import check_timeout
 from .errors import ConfigurationError, SessionClosed, WaitTimeout
 from .io_thread import IoThread
 from .lifetime import keep_track
@@ -63,7 +64,7 @@ class Session:
         Returns True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
         Called again, or by several threads, it waits for the same end. Inside a callback it does not wait.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         complete = close_in_order(self._stream, timeout)
         if self.state is State.CLOSED:
             self._stream.outcome.log_untold()
@@ -71,7 +72,7 @@ class Session:
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Begin what ``close`` does, and do not wait for it."""
-        check_seconds(timeout)
+        check_timeout(timeout)
         self._stream.begin_close(timeout)
 
     def abort(self) -> None:
@@ -85,7 +86,7 @@ class Session:
 
         Raises what ended it, if that was not told before, and ``WaitTimeout`` where time was up.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         stream = self._stream
         timeout = None if timeout is None else min(timeout, LONGEST_TIMEOUT)
         until = NEVER if timeout is None else time.monotonic() + timeout
@@ -120,7 +121,7 @@ class Session:
         ``SessionClosed`` after the end, ``WaitTimeout``, ``ConfigurationError`` for what is no such audio.
         """
         if timeout is not None:
-            check_seconds(timeout)
+            check_timeout(timeout)
         self._stream.send(to_pcm(audio, self._stream.audio_format), timeout)
 
     def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
@@ -128,7 +129,7 @@ class Session:
 
         With ``wait=False``, or inside a callback, it only asks; the answer is the event ``Flushed``.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         mark = self._stream.finalize()
         if wait and self._stream.may_wait:
             self._stream.wait_for(lambda: mark.settled, timeout)
@@ -164,7 +165,7 @@ class Session:
 
         Waits at most ``timeout`` seconds for the first.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         if self._stream.settings.dispatch != "manual":
             raise ConfigurationError(
                 'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
@@ -224,12 +225,3 @@ def close_in_order(stream: Stream, timeout: float) -> bool:
     stream.wait_for(lambda: stream.state is State.CLOSED, until - time.monotonic())
     delivered = stream.join(until - time.monotonic())
     return stream.complete and delivered
-
-
-def check_seconds(timeout: Optional[float]) -> None:
-    """Raise ConfigurationError for what is no number of seconds."""
-    valid = timeout is None or (
-        isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0
-    )
-    if not valid:
-        raise ConfigurationError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}.")

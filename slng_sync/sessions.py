@@ -7,10 +7,11 @@ from types import TracebackType
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type, Union, overload
 
 from .audio.channels import Channel
+from .checks import check_timeout
 from .errors import ConfigurationError, SessionClosed, SlngError, WaitTimeout
 from .events import Transcript
 from .log import logger
-from .session import ABORT_LIMIT, CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session, check_seconds, close_in_order
+from .session import ABORT_LIMIT, CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session, close_in_order
 from .state import State, Stats
 from .stream import Stream
 from .transcript import TranscriptLog
@@ -53,14 +54,14 @@ class Sessions(Sequence[Session]):
 
     def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
         """End all in order, like ``Session.close``, within one ``timeout``; True if nothing was left open."""
-        check_seconds(timeout)
+        check_timeout(timeout)
         complete = self._close(timeout)
         _log(self._untold())
         return complete
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
         """Begin what ``close`` does, and do not wait for it."""
-        check_seconds(timeout)
+        check_timeout(timeout)
         # The source first, all at once: what it has left is then for every channel.
         self._stop_source()
         for stream in self._streams:
@@ -81,7 +82,7 @@ class Sessions(Sequence[Session]):
         Raises what ended one of them, if that was not told before (what ended others too is logged), and
         ``WaitTimeout`` where time was up.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         until = NEVER if timeout is None else time.monotonic() + timeout
         errors: List[SlngError] = []
         for session in self:
@@ -101,7 +102,7 @@ class Sessions(Sequence[Session]):
 
         With ``wait=False``, or inside a callback, it only asks. Raises ``SessionClosed`` once all are over.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         until = time.monotonic() + min(timeout, LONGEST_TIMEOUT)
         marks: List[Any] = []
         refusals: List[SlngError] = []
@@ -132,7 +133,7 @@ class Sessions(Sequence[Session]):
 
         Waits at most ``timeout`` seconds for the first.
         """
-        check_seconds(timeout)
+        check_timeout(timeout)
         count = sum(session.poll() for session in self)
         if count or not timeout:
             return count

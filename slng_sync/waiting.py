@@ -3,13 +3,17 @@
 import os
 import threading
 import time
-from typing import Callable, Optional
+from typing import Callable, List, Optional, TypeVar
 
-__all__ = ["NEVER", "Changes"]
+from .errors import WaitTimeout
+
+__all__ = ["NEVER", "Changes", "within"]
 
 NEVER = float("inf")
 SLICE = 0.5 if os.name == "nt" else NEVER
 """On Windows Ctrl-C does not get through a wait: there it is cut into slices."""
+
+Result = TypeVar("Result")
 
 
 class Changes:
@@ -41,3 +45,30 @@ class Changes:
                         return False
             finally:
                 self._waiting -= 1
+
+
+def within(seconds: float, call: Callable[[], Result]) -> Result:
+    """Call a function that may hang, on a thread of its own; ``WaitTimeout`` after so many seconds.
+
+    Ctrl-C gets through at any time.
+    """
+    results: List[Result] = []
+    errors: List[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(call())
+        except BaseException as error:
+            errors.append(error)
+
+    # A daemon: what hangs must not keep the program from its end.
+    thread = threading.Thread(target=run, name="slng-call", daemon=True)
+    thread.start()
+    until = time.monotonic() + seconds
+    while thread.is_alive() and time.monotonic() < until:
+        thread.join(max(0.0, min(SLICE, until - time.monotonic())))
+    if errors:
+        raise errors[0]
+    if not results:
+        raise WaitTimeout(f"There was no answer within {seconds:g} s.")
+    return results[0]

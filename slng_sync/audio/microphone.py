@@ -3,14 +3,15 @@
 import os
 import queue
 import sys
-import threading
 import time
 from contextlib import closing
 from typing import Callable, Generator, Iterator, List, Optional, TypeVar, Union
 
-from ..errors import AudioError, ConfigurationError, DeviceLost, DeviceNotFound
+from ..checks import check_seconds
+from ..errors import AudioError, ConfigurationError, DeviceLost, DeviceNotFound, WaitTimeout
 from ..events import AudioLost, Event, MicrophoneLost, MicrophoneRestored
 from ..log import logger
+from ..waiting import within
 from . import portaudio
 from .device import Device, check_choice, choose
 from .device_thread import DeviceThread, Item, Reopened
@@ -23,6 +24,7 @@ __all__ = ["Device", "Microphone"]
 OPEN_SECONDS = 5.0
 STALL_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
+LONGEST_PATIENCE = 1e6
 STALLED = "the microphone gave nothing for a time"
 
 RESTART = {
@@ -62,12 +64,11 @@ class Microphone:
     ) -> None:
         check_choice(device)
         _check_channel(channel, channels)
-        _check_patience(patience)
         self.device = device
         self._sample_rate = sample_rate
         self._channels = 1 if channel is not None else channels
         self._channel = channel
-        self._patience = patience
+        self._patience = check_seconds("patience", patience, 0, LONGEST_PATIENCE)
         self._thread: Optional[DeviceThread] = None
         self.adapt(None, None)
 
@@ -118,6 +119,7 @@ class Microphone:
 
         Raises DeviceNotFound, which tells what each of them gave.
         """
+        check_seconds("seconds", seconds, 0.1, 60)
         found = sorted(cls.devices(), key=lambda device: not device.is_default)
         troubles = []
         for device in found:
@@ -281,29 +283,11 @@ def _check_channel(channel: object, channels: Optional[int]) -> None:
         raise ConfigurationError("channel is one channel: leave out channels.")
 
 
-def _check_patience(patience: object) -> None:
-    if isinstance(patience, bool) or not isinstance(patience, (int, float)) or not patience >= 0:
-        raise ConfigurationError(f"patience must be a number of seconds, 0 or more, not {patience!r}.")
-
-
-def _within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Call a function that may hang, and give up on it after so many seconds."""
-    results: List[Result] = []
-    errors: List[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run, name="slng-devices", daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if thread.is_alive():
+def _within(limit: float, call: Callable[[], Result]) -> Result:
+    """Call into the sound system, which may hang; give up after so many seconds."""
+    try:
+        return within(limit, call)
+    except WaitTimeout:
         raise AudioError(
-            f"The sound system has not answered for {seconds:g} s.", hint=RESTART.get(sys.platform, "")
-        )
-    if errors:
-        raise errors[0]
-    return results[0]
+            f"The sound system has not answered for {limit:g} s.", hint=RESTART.get(sys.platform, "")
+        ) from None

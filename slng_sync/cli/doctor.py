@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 from contextlib import ExitStack, contextmanager
-from typing import Any, Iterator, List, Union
+from typing import Any, Iterator, List
 
 from ..dialects import Dialect
 from ..doctor import FAILED, Case, Check, examine
@@ -16,7 +16,7 @@ from .exits import COMPLETE, code_for
 from .exits import FAILED as FAILED_CODE
 from .findings import document, lines, verdict
 from .meter import bar
-from .options import add_common
+from .options import add_common, add_device
 from .signals import Signals
 from .terminal import Screen
 
@@ -52,12 +52,7 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document, at the end")
-    parser.add_argument(
-        "--device",
-        type=_device,
-        metavar="DEVICE",
-        help="a part of a name, or an index: see slng-sync devices",
-    )
+    add_device(parser)
     parser.add_argument("--no-microphone", action="store_true", help="leave the microphone out")
     parser.add_argument(
         "--model",
@@ -78,10 +73,6 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--region", metavar="NAME", help="an exact region; wins over the world part")
     add_common(parser)
     parser.set_defaults(run=run)
-
-
-def _device(text: str) -> Union[int, str]:
-    return int(text) if text.isdigit() else text
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:

@@ -2,12 +2,12 @@
 
 import argparse
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
 from ..audio.microphone import Microphone
 from .exits import EXIT_CODES
 from .follow import Heard, follow
-from .options import add_common, add_streaming, client_for
+from .options import add_common, add_device, add_streaming, client_for
 from .output import chosen_format, open_output
 from .signals import Signals
 from .terminal import Screen
@@ -37,12 +37,7 @@ def add_parser(subparsers: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument(
-        "--device",
-        type=_device,
-        metavar="DEVICE",
-        help="a part of a name, or an index: see slng-sync devices",
-    )
+    add_device(parser)
     parser.add_argument("--gate", action="store_true", help="withhold silence instead of sending it")
     parser.add_argument(
         "--finalize-after",
@@ -57,10 +52,6 @@ def add_parser(subparsers: Any) -> None:
     add_streaming(parser)
     add_common(parser)
     parser.set_defaults(run=run)
-
-
-def _device(text: str) -> Union[int, str]:
-    return int(text) if text.isdigit() else text
 
 
 def _seconds(text: str) -> float:

@@ -4,7 +4,7 @@ import argparse
 import math
 import os
 from contextlib import contextmanager
-from typing import Any, Iterator
+from typing import Any, Iterator, Union
 
 from ..client import Client
 from ..dialects import Dialect, Reson8, Soniox, as_dialect
@@ -13,7 +13,7 @@ from .exits import FAILED, Stopped, code_for
 from .output import FORMATS
 from .terminal import Screen
 
-__all__ = ["add_common", "add_result", "add_streaming", "client_for", "factor"]
+__all__ = ["add_common", "add_device", "add_result", "add_streaming", "client_for", "factor"]
 
 LOCAL_NOTE = "Local gateway: the words come from a small offline recogniser for English, not from SLNG."
 
@@ -23,6 +23,16 @@ def add_common(parser: argparse.ArgumentParser) -> None:
     loudness = parser.add_mutually_exclusive_group()
     loudness.add_argument("-v", "--verbose", action="store_true", help="log to stderr, and show tracebacks")
     loudness.add_argument("-q", "--quiet", action="store_true", help="nothing on stderr but errors")
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Which microphone."""
+    parser.add_argument(
+        "--device",
+        type=_device,
+        metavar="DEVICE",
+        help="a part of a name, or an index: see slng-sync devices",
+    )
 
 
 def add_streaming(parser: argparse.ArgumentParser) -> None:
@@ -80,6 +90,10 @@ def factor(text: str) -> float:
     if not speed > 0:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return speed
+
+
+def _device(text: str) -> Union[int, str]:
+    return int(text) if text.isdigit() else text
 
 
 def _model(name: str) -> str:

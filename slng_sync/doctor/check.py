@@ -1,21 +1,17 @@
-"""One thing that was looked at, and what was found; and how to look without waiting for ever."""
+"""One thing that was looked at, and what was found."""
 
-import threading
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, List, Mapping, Optional, TypeVar
+from typing import Any, Mapping, Optional
 
-from ..errors import ConfigurationError, SlngError, WaitTimeout
-from ..waiting import SLICE
+from ..errors import ConfigurationError, SlngError
 
-__all__ = ["FAILED", "OK", "SKIPPED", "WARNING", "Check", "failed", "milliseconds", "within"]
+__all__ = ["FAILED", "OK", "SKIPPED", "WARNING", "Check", "failed", "milliseconds"]
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 
 CORRECT_IT = "Correct the option, or the variable in the environment: slng-sync doctor --help."
 UNEXPECTED = "This should not happen. Run it again with -v, and report what it says."
-
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -49,27 +45,3 @@ def failed(
 def milliseconds(begun: float) -> int:
     """The time since then, on the monotonic clock."""
     return round((time.monotonic() - begun) * 1000)
-
-
-def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Call a function that may hang; WaitTimeout after so many seconds. Ctrl-C gets through at any time."""
-    results: List[Result] = []
-    errors: List[BaseException] = []
-
-    def run() -> None:
-        try:
-            results.append(call())
-        except BaseException as error:
-            errors.append(error)
-
-    # A daemon: what hangs must not keep the program from its end.
-    thread = threading.Thread(target=run, name="slng-doctor", daemon=True)
-    thread.start()
-    until = time.monotonic() + seconds
-    while thread.is_alive() and time.monotonic() < until:
-        thread.join(max(0.0, min(SLICE, until - time.monotonic())))
-    if errors:
-        raise errors[0]
-    if not results:
-        raise WaitTimeout(f"There was no answer within {seconds:g} s.")
-    return results[0]

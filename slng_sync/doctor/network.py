@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 from ..errors import ConfigurationError, ConnectError, WaitTimeout
 from ..opening import Opening, open_transport
 from ..transport import Transport, WakeUp
+from ..waiting import within
 from .case import Case
-from .check import OK, Check, failed, milliseconds, within
+from .check import OK, Check, failed, milliseconds
 
 __all__ = ["connected", "dns", "gateway", "proxy", "tcp"]
 

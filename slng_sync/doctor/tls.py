@@ -6,9 +6,10 @@ from datetime import datetime, timezone
 from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ..errors import ConnectError, SlngError, WaitTimeout
+from ..waiting import within
 from .case import Case
 from .certificate import Certificate, read_certificate
-from .check import OK, WARNING, Check, failed, milliseconds, within
+from .check import OK, WARNING, Check, failed, milliseconds
 from .cures import certificate_cure, tls_cure
 from .network import CONNECT_SECONDS, GRACE, connected
 

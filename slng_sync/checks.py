@@ -1,0 +1,37 @@
+"""Checks of what a program gives: each names the argument, and says what was expected."""
+
+from typing import Optional
+
+from .errors import ConfigurationError
+
+__all__ = ["check_count", "check_flag", "check_seconds", "check_timeout"]
+
+
+def check_seconds(name: str, value: object, low: float, high: float) -> float:
+    """Return a number of seconds in a range."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ConfigurationError(
+            f"{name} must be a number of seconds from {low:g} to {high:g}, not {value!r}."
+        )
+    return float(value)
+
+
+def check_timeout(timeout: Optional[float]) -> None:
+    """Refuse what is neither None nor a number of seconds to wait."""
+    valid = timeout is None or (
+        isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0
+    )
+    if not valid:
+        raise ConfigurationError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}.")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Refuse what is neither True nor False."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be True or False, not {value!r}.")
+
+
+def check_count(name: str, value: object) -> None:
+    """Refuse what is no number to count with."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ConfigurationError(f"{name} must be an integer, 0 or more, not {value!r}.")
