@@ -128,6 +128,11 @@ class Sessions(Sequence[Session]):
         for session in self:
             session.resume()
 
+    def mute(self, muted: bool = True) -> None:
+        """Send silence for all channels instead of what is heard, until ``mute(False)``."""
+        for session in self:
+            session.mute(muted)
+
     def poll(self, timeout: float = 0.0) -> int:
         """Run the callbacks that are due, where ``dispatch="manual"``; tell how many deliveries there were.
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Dict, Iterator
 
-from command import LIMIT, ROOT, environment, python, started
+from command import LIMIT, ROOT, SPEECH, environment, interrupt, python, started
 from virtual_microphone import VirtualMicrophone
 
 from slng_sync.gateway import LocalGateway
@@ -44,6 +44,24 @@ def test_microphone(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
         while not process.stdout.readline().endswith(b"Hello there.\n"):
             assert process.poll() is None
         _, err = process.communicate(b"\n", timeout=15)
+    assert (process.returncode, err) == (0, b"")
+
+
+def test_all_day(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
+    """Words of real speech, an unplugged microphone, and the end by Ctrl-C."""
+    with started(sample("all_day.py"), {**environment(), **env, "PYTHONUNBUFFERED": "1"}) as process:
+        assert process.stdout.readline() == b"Listening. Ctrl-C ends.\n"
+        player = microphone.play(SPEECH / "goforward.wav")
+        assert process.stdout.readline().split(b" ", 1)[1] == b"Hello there.\n"
+        player.wait()
+        microphone.unplug()
+        while b"went away" not in process.stdout.readline():
+            assert process.poll() is None
+        microphone.plug()
+        while not process.stdout.readline().startswith(b"! default is back; "):
+            assert process.poll() is None
+        interrupt(process)
+        _, err = process.communicate(timeout=15)
     assert (process.returncode, err) == (0, b"")
 
 
