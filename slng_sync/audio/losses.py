@@ -28,7 +28,7 @@ class LossClock:
 
     def hear(self, heard: float, now: float) -> float:
         """Take note of how much audio has come in all; tell how much was lost, and not told before."""
-        self._heard = max(self._heard, heard)
+        self._heard = heard
         self._least = min(self._least, self._late(now))
         elapsed = now - self._window_begun
         if elapsed < WINDOW_SECONDS:

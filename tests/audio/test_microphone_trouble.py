@@ -1,5 +1,6 @@
 """What a session hears of a microphone in trouble: real captures from a virtual one."""
 
+import signal
 import subprocess
 import sys
 import threading
@@ -257,6 +258,41 @@ class TestFindAgain:
         assert find_again([*others, usb], usb) is usb
         with pytest.raises(DeviceNotFound, match="'USB Headset' is not back"):
             find_again(others[:1], usb)
+
+
+SUSPENDED = """
+import time
+from slng_sync.audio.microphone import Microphone
+from slng_sync.events import AudioLost
+microphone = Microphone(sample_rate=48000, channels=8)
+begun, heard, lost = time.monotonic(), 0, 0.0
+for item in microphone.hear():
+    if isinstance(item, bytes):
+        heard += len(item) // 16
+        if heard == 960:
+            print("listening", flush=True)
+    elif isinstance(item, AudioLost):
+        lost += item.seconds
+        microphone.stop()
+print(lost, heard / 48000 + lost - (time.monotonic() - begun))
+"""
+
+
+@pytest.mark.slow
+def test_what_a_suspended_program_has_missed_is_found(virtual: VirtualMicrophone) -> None:
+    """Of so many channels PulseAudio keeps five and a half seconds; nobody is told that the rest is gone."""
+    program = [sys.executable, "-c", SUSPENDED]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+        # Some seconds, in which it is seen how late the audio is as a rule.
+        time.sleep(2.5)
+        process.send_signal(signal.SIGSTOP)
+        time.sleep(8)
+        process.send_signal(signal.SIGCONT)
+        lost, unaccounted = map(float, process.stdout.read().split())
+    assert 1 < lost < 4
+    assert abs(unaccounted) < 0.5
 
 
 STDERR_OF_OTHERS = """
