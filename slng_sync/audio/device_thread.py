@@ -24,6 +24,7 @@ __all__ = ["DeviceThread", "Reopened"]
 
 PIECE_SECONDS = 0.02
 POLL_SECONDS = 0.005
+LONGEST_LOOK_SECONDS = 0.1
 RETRY_SECONDS = 0.5
 DEAD_SECONDS = 5.0
 """A device that has given nothing for so long is opened anew."""
@@ -108,14 +109,15 @@ class DeviceThread:
     def _poll(self, stream: portaudio.Stream) -> None:
         converter = Converter(stream.audio_format, self._wanted, self._channel)
         piece = stream.audio_format.frames(PIECE_SECONDS)
-        given_at = time.monotonic()
-        before = 0
+        looked_at = time.monotonic()
+        idle, before = 0.0, 0
         while not self.stopped.is_set():
             available = stream.available()
             now = time.monotonic()
-            if available > before:
-                given_at = now
-            elif now - given_at >= DEAD_SECONDS:
+            # In short steps: while the program is suspended it is not the device that gives nothing.
+            idle = 0.0 if available > before else idle + min(now - looked_at, LONGEST_LOOK_SECONDS)
+            looked_at = now
+            if idle >= DEAD_SECONDS:
                 raise DeviceLost(f"The microphone {stream.device.name!r} has given nothing for 5 s.")
             self._keep_time(stream, available, now)
             if available < piece:

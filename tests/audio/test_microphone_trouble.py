@@ -273,6 +273,7 @@ for item in microphone.hear():
             print("listening", flush=True)
     elif isinstance(item, AudioLost):
         lost += item.seconds
+    if lost or time.monotonic() > begun + 20:
         microphone.stop()
 print(lost, heard / 48000 + lost - (time.monotonic() - begun))
 """
