@@ -1,16 +1,19 @@
 """To a connected transport: TCP, an HTTP proxy where one is to be used, TLS.
 
-Nothing blocks. Every wait has the deadline of the whole opening and ends at once where it is cancelled.
+Nothing blocks but the look-up of names, on a thread of its own. Every wait has the deadline of the whole
+opening and ends at once where it is cancelled.
 """
 
 import errno
+import ipaddress
 import os
 import re
 import socket
 import ssl
+import threading
 import time
 from base64 import b64encode
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, List, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from .errors import ConnectError, SessionClosed
@@ -21,6 +24,8 @@ __all__ = ["Opening", "open_transport"]
 
 PROXY_ANSWER_LIMIT = 16384
 SEND_BUFFER = 128 << 10
+LOOK_UP_SLICE = 0.05
+"""Seconds after which it is seen that the session was closed meanwhile."""
 CONNECTING = (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EAGAIN)
 
 
@@ -80,10 +85,7 @@ def open_transport(opening: Opening, proxy: Optional[str], context: Optional[ssl
 
 def _connect(host: str, port: int, opening: Opening) -> socket.socket:
     """Try the host's addresses one after the other, each with its share of the time that is left."""
-    try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError:
-        raise OSError("the host's name is no name") from None
+    addresses = _look_up(host, port, opening)
     failed: Optional[OSError] = None
     for index, (family, kind, protocol, _, target) in enumerate(addresses):
         opening.check()
@@ -93,6 +95,42 @@ def _connect(host: str, port: int, opening: Opening) -> socket.socket:
         except OSError as error:
             failed = error
     raise failed or OSError("the name has no address")
+
+
+def _look_up(host: str, port: int, opening: Opening) -> List[Any]:
+    """The host's addresses. The system's look-up has no limit and cannot be interrupted: a thread waits."""
+    found: List[Any] = []
+    failed: List[Exception] = []
+    is_done = threading.Event()
+
+    def look_up() -> None:
+        try:
+            found.extend(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except Exception as error:
+            failed.append(error)
+        is_done.set()
+
+    if _is_number(host):
+        look_up()
+    else:
+        # A daemon: it must not hold up the end of the program.
+        threading.Thread(target=look_up, name="slng-look-up", daemon=True).start()
+    while not is_done.wait(LOOK_UP_SLICE):
+        opening.check()
+    if failed and isinstance(failed[0], UnicodeError):
+        raise OSError("the host's name is no name")
+    if failed:
+        raise failed[0]
+    return found
+
+
+def _is_number(host: str) -> bool:
+    """Whether it is an address already, for which nobody has to be asked."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _connect_to(

@@ -20,6 +20,7 @@ from slng_sync import (
     Soniox,
     Transcript,
 )
+from slng_sync.audio.source import as_source
 from slng_sync.gateway import LocalGateway, Script
 
 READINGS = Path("/usr/share/pocketsphinx/test/data/librivox")
@@ -77,7 +78,7 @@ class TestGate:
         with LocalGateway() as gateway:
             client = Client(dialect, api_key="any", base_url=gateway.url)
             for gate in heard:
-                with client.listen(iter([pcm]), gate=gate) as session:
+                with client.listen(as_source(pcm, sample_rate=16000, speed=4), gate=gate) as session:
                     session.wait()
                 heard[gate] = list(session.transcript)
                 assert session.stats.captured == pytest.approx(len(pcm) / 16000)
@@ -96,7 +97,7 @@ class TestGate:
         with LocalGateway() as gateway:
             client = Client(Soniox(), api_key="any", base_url=gateway.url)
             for gate in (False, True):
-                with client.listen(iter([pcm]), gate=gate) as session:
+                with client.listen(as_source(pcm, sample_rate=16000, speed=4), gate=gate) as session:
                     session.wait()
                 counts.append(len(words(session.transcript.text)))
         assert counts[1] >= counts[0] - 2

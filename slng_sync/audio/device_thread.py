@@ -108,6 +108,14 @@ class DeviceThread:
 
     def _poll(self, stream: portaudio.Stream) -> None:
         converter = Converter(stream.audio_format, self._wanted, self._channel)
+        try:
+            self._read_along(stream, converter)
+        finally:
+            # Of what was read, a resampler keeps some back.
+            self._put(converter.flush())
+
+    def _read_along(self, stream: portaudio.Stream, converter: Converter) -> None:
+        """Read until the thread is stopped. Raises DeviceLost."""
         piece = stream.audio_format.frames(PIECE_SECONDS)
         looked_at = time.monotonic()
         idle, before = 0.0, 0
@@ -126,7 +134,7 @@ class DeviceThread:
             else:
                 before = available - piece
                 self._put(converter.convert(self._read(stream, piece)))
-        self._put(converter.convert(self._read(stream, stream.available())) + converter.flush())
+        self._put(converter.convert(self._read(stream, stream.available())))
 
     def _read(self, stream: portaudio.Stream, frames: int) -> bytes:
         pcm = stream.read(frames)

@@ -47,8 +47,9 @@ def session(case: Case) -> Check:
 
 
 def _talk(case: Case) -> Talk:
+    client = _client(case)
     begun = time.monotonic()
-    opened = _client(case).listen()
+    opened = client.listen()
     ready_ms = milliseconds(begun)
     try:
         opened.send(SECOND)

@@ -32,7 +32,8 @@ from loopback import (
     polite,
 )
 
-from slng_sync import Closed, Reson8, Session, SessionClosed, SlngError, State
+from slng_sync import Closed, ConnectError, Reson8, Session, SessionClosed, SlngError, State
+from slng_sync.assembly import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -165,7 +166,7 @@ class TestConnecting:
             elif where == "ready":
                 options["model"] = Reson8()
             # Before ``listen`` has returned, only another session's callback or a signal could hold it.
-            session = client(url, **options)._session(None, None, None)
+            session = client(url, **options)._session(Request(None))
             raised: List[BaseException] = []
             opening = threading.Thread(target=keep_error, args=(session.open, raised))
             opening.start()
@@ -177,10 +178,37 @@ class TestConnecting:
         assert [type(error) for error in raised] == [SessionClosed]
         assert session.state is State.CLOSED
 
+    @pytest.mark.parametrize("end", [Session.close, Session.abort])
+    def test_a_name_server_that_never_answers(
+        self, end: Callable[[Session], Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The system's look-up of a name has no limit, and cannot be interrupted."""
+        asked, answer = threading.Event(), threading.Event()
+
+        def look_up(*_: object, **__: object) -> Any:
+            asked.set()
+            answer.wait(LONG)
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+        monkeypatch.setattr(socket, "getaddrinfo", look_up)
+        with Took(less_than=5), pytest.raises(ConnectError, match=r"did not answer within 0\.3 s"):
+            client("wss://gateway.invalid", connect_timeout=0.3).listen()
+        asked.clear()
+        session = client("wss://gateway.invalid", connect_timeout=60)._session(Request(None))
+        raised: List[BaseException] = []
+        opening = threading.Thread(target=keep_error, args=(session.open, raised))
+        opening.start()
+        assert asked.wait(LONG)
+        with Took(less_than=5):
+            end(session)
+        opening.join(LONG)
+        answer.set()
+        assert [type(error) for error in raised] == [SessionClosed]
+
     def test_it_is_closed_before_it_has_begun(self) -> None:
         """A session that was closed while its host's name is looked up does not connect after all."""
         with RawServer(polite) as server:
-            session = client(server.url)._session(None, None, None)
+            session = client(server.url)._session(Request(None))
             session.begin_close()
             with pytest.raises(SessionClosed):
                 session.open()
