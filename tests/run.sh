@@ -39,7 +39,7 @@ check() {
     "$@" || failed="$failed${failed:+, }$title"
 }
 
-# core_on VERSION...: side by side, since each of them waits more than it computes.
+# core_on VERSION...: all of them side by side.
 core_on() (
     environments=
     for version in "$@"; do
@@ -56,13 +56,27 @@ core_on() (
         --skip-missing-interpreters false -e "$environments"
 )
 
+# The other Pythons begin now and are waited for at the end: tests wait more than they compute.
+begin_core() {
+    core_log=$(mktemp)
+    trap 'rm -f "$core_log"' EXIT
+    core_on 3.8 3.13 >"$core_log" 2>&1 &
+    core=$!
+}
+
+end_core() {
+    result=0
+    wait "$core" || result=$?
+    cat "$core_log"
+    return "$result"
+}
+
+[ -z "$with_tox" ] || begin_core
 check "Style" "$venv/bin/ruff" check
 check "Format" "$venv/bin/ruff" format --check
 check "Types" "$venv/bin/mypy" --strict
 check "Tests" "$venv/bin/python" -X dev -W error -m coverage run -m pytest "$@"
 check "Coverage" "$venv/bin/python" -m coverage report
-if [ -n "$with_tox" ]; then
-    check "The core of the tests on Python 3.8 and 3.13" core_on 3.8 3.13
-fi
+[ -z "$with_tox" ] || check "The core of the tests on Python 3.8 and 3.13" end_core
 [ -z "$failed" ] || fail "Failed: $failed."
 say "All is well."

@@ -397,7 +397,7 @@ def replay_or_refuse(path: Path, content: bytes) -> None:
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_any_bytes_are_a_trace_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     replay_or_refuse(tmp_path_factory.getbasetemp() / "fuzz.jsonl", content)
 

@@ -353,12 +353,17 @@ def test_several_troubles_in_one_connection() -> None:
 def test_odd_frames_and_fragments_do_not_change_what_is_said() -> None:
     every = ["fragmented", "pings", "large", "junk", "unknown_type", "array", "binary"]
     with gateway(framing=every) as server, soniox(server) as talk:
-        frames = talk.say(*chunks(silence(5)), "").rest()
+        # Not all at once: the gateway waits two seconds for a client that has a mountain of frames to read.
+        talk.say(*chunks(silence(5)), FINALIZE)
+        talk.until(lambda frame: isinstance(frame, dict) and "<fin>" in text([frame]))
+        talk.say("").rest()
         assert server.breaches == []
+    frames = talk.heard
     assert b"\x00\x01\x02" in frames and "this is {not JSON" in frames and [{"type": "ready"}] in frames
     assert any(isinstance(frame, dict) and len(frame.get("padding", "")) == 300_000 for frame in frames)
     assert talk.pings > 0
-    assert text([frame for frame in frames if isinstance(frame, dict)]) == SCRIPT.text
+    said = text([frame for frame in frames if isinstance(frame, dict)])
+    assert said.replace("<fin>", "") == SCRIPT.text
 
 
 def test_latency_delays_everything_and_keeps_the_order() -> None:

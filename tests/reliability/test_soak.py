@@ -2,7 +2,7 @@
 
 A client keeps to the gateway's message cap, which with messages of half a second allows some twelve times
 the speed of speech, after a burst of 25 s at the beginning of each connection. With a cut every 26 s of audio
-most of it goes out in bursts, so that an hour with 140 cuts takes about a minute. Ten minutes of audio are
+most of it goes out in bursts, so that an hour with 140 cuts takes about a minute. Five minutes of audio are
 the rule; ``SLNG_NIGHTLY=1`` makes it the hour.
 """
 
@@ -21,7 +21,7 @@ from slng_sync import AudioLost, Closed, Dialect, Reconnected, SlngError, Transc
 from slng_sync.gateway import Faults, Script, Trouble
 
 NIGHTLY = os.environ.get("SLNG_NIGHTLY", "") not in ("", "0")
-MINUTES = 60 if NIGHTLY else 10
+MINUTES = 60 if NIGHTLY else 5
 CUT_EVERY = 26.0
 
 
