@@ -5,10 +5,9 @@ That call is made two hundred times a second: too often to lead the file descrip
 shares. So it is C's own variable ``stderr`` that points elsewhere meanwhile, at less than a microsecond.
 """
 
-import ctypes
 import sys
 import threading
-from typing import Any, List, Optional, Union
+from typing import Any, List, Union
 
 from .quiet import sort_lines
 
@@ -19,14 +18,16 @@ class CStderr:
     """A context manager inside of which what C code writes to ``stderr`` is kept for ``lines``."""
 
     def __init__(self) -> None:
+        import ctypes
+
         self._libc: Any = ctypes.CDLL(None)
         self._libc.open_memstream.restype = ctypes.c_void_p
         self._variable = ctypes.c_void_p.in_dll(self._libc, "stderr")
         self._real = self._variable.value
         self._text, self._size = ctypes.c_void_p(), ctypes.c_size_t()
-        self._aside: Optional[int] = self._libc.open_memstream(
-            ctypes.byref(self._text), ctypes.byref(self._size)
-        )
+        self._aside: int = self._libc.open_memstream(ctypes.byref(self._text), ctypes.byref(self._size))
+        self._stream = ctypes.c_void_p(self._aside)
+        self._read = ctypes.string_at
         self._taking = threading.Lock()
 
     def __enter__(self) -> None:
@@ -38,10 +39,9 @@ class CStderr:
     def lines(self) -> List[str]:
         """What sound libraries have written since this was asked last; what others have is passed on."""
         with self._taking:
-            aside = ctypes.c_void_p(self._aside)
-            self._libc.fflush(aside)
-            written = ctypes.string_at(self._text, self._size.value) if self._size.value else b""
-            self._libc.rewind(aside)
+            self._libc.fflush(self._stream)
+            written = self._read(self._text, self._size.value) if self._size.value else b""
+            self._libc.rewind(self._stream)
         return sort_lines(written.splitlines(keepends=True))
 
 
@@ -73,4 +73,6 @@ def c_stderr() -> Union[CStderr, _Nothing]:
 
 def _is_glibc() -> bool:
     """Only there is ``stderr`` known to be a variable that may be changed."""
+    import ctypes
+
     return sys.platform == "linux" and hasattr(ctypes.CDLL(None), "gnu_get_libc_version")
