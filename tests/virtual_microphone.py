@@ -72,14 +72,20 @@ class VirtualMicrophone:
         return self._paplay(str(path))
 
     def play_pcm(
-        self, pcm: bytes, sample_rate: Optional[int] = None, channels: Optional[int] = None
+        self,
+        pcm: bytes,
+        sample_rate: Optional[int] = None,
+        channels: Optional[int] = None,
+        *,
+        device: str = "vmic",
     ) -> subprocess.Popen:
         """Start to play 16-bit PCM, by default in the microphone's own format."""
         path = os.path.join(self._folder, f"{len(self._players)}.raw")
         with open(path, "wb") as file:
             file.write(pcm)
         rate, count = sample_rate or self.sample_rate, channels or self.channels
-        return self._paplay("--raw", "--format=s16le", f"--rate={rate}", f"--channels={count}", path)
+        shape = f"--rate={rate}", f"--channels={count}"
+        return self._paplay("--raw", "--format=s16le", *shape, path, device=device)
 
     def unplug(self) -> None:
         """Make the device disappear."""
@@ -87,12 +93,17 @@ class VirtualMicrophone:
 
     def plug(self) -> None:
         """Make the device appear, as the default one."""
+        self._sink = self.plug_another("vmic")
+
+    def plug_another(self, name: str) -> str:
+        """Make a further device of that name appear, as the default one."""
         shape = f"format=s16le rate={self.sample_rate} channels={self.channels}"
-        self._sink = self._pactl(
-            "load-module", "module-null-sink", "sink_name=vmic", *shape.split(), "norewinds=1"
+        sink = self._pactl(
+            "load-module", "module-null-sink", f"sink_name={name}", *shape.split(), "norewinds=1"
         )
-        self._pactl("set-default-sink", "vmic")
-        self._pactl("set-default-source", "vmic.monitor")
+        self._pactl("set-default-sink", name)
+        self._pactl("set-default-source", f"{name}.monitor")
+        return sink
 
     def mute(self, muted: bool = True) -> None:
         """Make it deliver digital silence."""
@@ -114,9 +125,9 @@ class VirtualMicrophone:
         """Let the sound server go on."""
         self._daemon.send_signal(signal.SIGCONT)
 
-    def _paplay(self, *arguments: str) -> subprocess.Popen:
+    def _paplay(self, *arguments: str, device: str = "vmic") -> subprocess.Popen:
         # With a low latency paplay underruns, and inserts silence.
-        player = subprocess.Popen(["paplay", "--latency-msec=500", "--device=vmic", *arguments])
+        player = subprocess.Popen(["paplay", "--latency-msec=500", f"--device={device}", *arguments])
         self._players.append(player)
         return player
 

@@ -165,6 +165,16 @@ class TestLostAndRestored:
         assert restored.lost == pytest.approx(restored.outage, abs=0.4)
         assert listener.accounted == pytest.approx(0, abs=0.4)
 
+    def test_where_the_default_device_changes_the_new_one_is_heard(self, virtual: VirtualMicrophone) -> None:
+        """PulseAudio, and PipeWire in its place, lead whoever hears the default device to the new one."""
+        listener = Listener(Microphone())
+        listener.hear(0.5)
+        virtual.plug_another("headset")
+        virtual.play_pcm(NOISE[:32000], device="headset").wait()
+        listener.hear(1.0)
+        listener.stop()
+        assert NOISE[:32000] in bytes(listener.heard)
+
     def test_a_program_that_was_too_busy_is_told_what_it_has_missed(
         self, virtual: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
