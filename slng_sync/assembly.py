@@ -28,7 +28,7 @@ Apart = Union[str, Sequence[str]]
 """What ``channels`` is where each is heard by a session of its own: "separate", or their names."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)
 class Request:
     """What is to be streamed and how, as ``Client.listen`` has it; checked when it is made.
 

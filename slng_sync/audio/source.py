@@ -9,7 +9,6 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Protocol, runtim
 from ..errors import AudioError, ConfigurationError
 from .convert import Audio, to_pcm
 from .file import file_source, is_recording, path_source
-from .follow import FollowedFile
 from .format import AudioFormat
 from .paced import PacedSource, check_speed, chunk_bytes, pcm_chunks
 
@@ -144,6 +143,9 @@ def _followed(source: Any, file_format: Optional[AudioFormat]) -> AudioSource:
             f"follow is for the path of a file that is still being written, not {type(source).__name__}.",
             hint="What else can wait, such as a pipe, is heard as it comes anyway.",
         )
+    # Here: few ask for it, and every program pays for what is imported.
+    from .follow import FollowedFile
+
     return FollowedFile(_path(source), file_format)
 
 
