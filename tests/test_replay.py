@@ -403,7 +403,7 @@ def test_any_bytes_are_a_trace_or_refused(tmp_path_factory: pytest.TempPathFacto
 
 
 @given(st.lists(LINES, max_size=12), st.integers(0, 40))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_lines_are_a_trace_or_refused(
     tmp_path_factory: pytest.TempPathFactory, lines: List[Any], cut: int
 ) -> None:
