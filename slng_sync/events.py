@@ -4,10 +4,11 @@ All are frozen values. Times are seconds on the session's clock, which starts at
 audio and never restarts, whatever happens to the connection.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .errors import SlngError
+from .packed import Packed
 
 __all__ = [
     "AudioLost",
@@ -85,44 +86,42 @@ class Transcript:
     channel: Optional[str] = None
 
     @classmethod
-    def later(
-        cls,
-        details: Callable[[], Dict[str, Any]],
-        text: str,
-        *,
-        is_final: bool,
-        stable: str,
-        translation: Optional[Translation],
-        complete: bool,
-        raw: Mapping[str, Any],
-    ) -> "Transcript":
-        """A transcript whose other fields are made by ``details`` when somebody asks for one of them.
+    def later(cls, details: Callable[[], Dict[str, Any]], **known: Any) -> "Transcript":
+        """A transcript of which these fields are known; ``details`` makes the others once somebody asks.
 
-        ``details`` may be called more than once, and by any thread; it gives the same each time.
+        ``details`` may be called more than once, and by any thread; it gives the same each time. ``raw`` may
+        be packed.
         """
+        raw = known["raw"]
+        if isinstance(raw, Packed):
+            del known["raw"]
+            known["_raw"] = raw
+        known["_details"] = details
         transcript = object.__new__(cls)
-        fields = transcript.__dict__
-        fields["text"] = text
-        fields["is_final"] = is_final
-        fields["stable"] = stable
-        fields["translation"] = translation
-        fields["complete"] = complete
-        fields["raw"] = raw
-        fields["_details"] = details
+        object.__setattr__(transcript, "__dict__", known)
         return transcript
 
     def on_channel(self, channel: str) -> "Transcript":
         """The same, heard on that channel. What is to be made later is still made later."""
+        return self._twin(channel=channel)
+
+    def to_keep(self) -> "Transcript":
+        """The same, to be kept for long: what somebody asks of this one does not make that one larger."""
+        return self._twin() if "_details" in self.__dict__ else self
+
+    def _twin(self, **other: Any) -> "Transcript":
         transcript = object.__new__(type(self))
-        transcript.__dict__.update(self.__dict__, channel=channel)
+        transcript.__dict__.update(self.__dict__, **other)
         return transcript
 
     if not TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
             known = self.__dict__
+            if name == "raw" and "_raw" in known:
+                known["raw"] = known["_raw"]()
             details = known.get("_details")
-            if details is not None:
+            if name not in known and details is not None:
                 known.update(details())
                 known.pop("_details", None)
             if name not in known:
@@ -131,8 +130,7 @@ class Transcript:
 
     def __getstate__(self) -> Dict[str, Any]:
         """What is pickled and copied: no promise of details, but the details."""
-        assert self.words is not None
-        return self.__dict__
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 class Event:

@@ -6,9 +6,8 @@ no thread and no clock of its own: the time is handed in, in seconds of any cloc
 """
 
 import json
-from collections import deque
 from dataclasses import dataclass
-from typing import Any, Deque, List, Mapping, Optional
+from typing import Any, List, Mapping, Optional
 
 from .dialects.base import Dialect, Failure, Finished, Frame, Heard, Settled, text
 from .errors import ConnectError, ServerError, SlngError
@@ -88,9 +87,9 @@ class Exchange:
         self._opened_at = now
         self._spoke_at = now
         self._greeting: Optional[Frame] = dialect.start(queue.audio_format)
-        self._asked_at: Deque[float] = deque()
+        self._asked_at: List[float] = []
         self._end_mark: Optional[Mark] = None
-        self._end_forms: Deque[Frame] = deque()
+        self._end_forms: List[Frame] = []
         self._held_at: Optional[float] = None
         self._caught_up_at = now
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
@@ -213,18 +212,18 @@ class Exchange:
             self.finished = True
             return None
         self._end_forms.extend(self.dialect.end())
-        return self._end_forms.popleft()
+        return self._end_forms.pop(0)
 
     def _next_end_form(self, now: float) -> Optional[Frame]:
         assert self._ended_at is not None
         if not self._end_forms or self.finished or now < self._ended_at + self._timing.end_form:
             return None
         self._ended_at = now
-        return self._end_forms.popleft()
+        return self._end_forms.pop(0)
 
     def _expire_requests(self, now: float) -> None:
         while self._asked_at and now >= self._asked_at[0] + self._timing.finalize:
-            self._asked_at.popleft()
+            self._asked_at.pop(0)
             self.queue.answer(confirmed=False)
 
     def over(self, now: float) -> bool:
@@ -300,7 +299,7 @@ class Exchange:
             return known
         if isinstance(heard, Flushed):
             if self._asked_at:
-                self._asked_at.popleft()
+                self._asked_at.pop(0)
             self.queue.answer()
         return False
 

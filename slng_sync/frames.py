@@ -159,5 +159,5 @@ def _ones(count: int) -> int:
 def _masking_keys() -> Iterator[bytes]:
     """Random keys without end; some at a time, as each call of the system hands over the interpreter."""
     while True:
-        for (key,) in struct.iter_unpack("4s", os.urandom(1024)):
+        for (key,) in struct.iter_unpack("4s", os.urandom(256)):
             yield key

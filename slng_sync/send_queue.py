@@ -13,8 +13,7 @@ in the order in which they were asked for. No I/O, no lock, no thread: its owner
 What is more than its capacity goes into a ``Store``, where there is one, and is read back when it is sent.
 """
 
-from collections import deque
-from typing import Deque, Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 from .audio.format import AudioFormat
 from .clock import StreamClock
@@ -106,10 +105,11 @@ class SendQueue:
         self._continues_at: Optional[int] = begin
         self._unsent = Run(audio_format.frame_bytes)
         self._replay = Run(audio_format.frame_bytes)
-        self._forgotten: Deque[Tuple[int, int]] = deque()
-        self._waiting: Deque[Mark] = deque()
-        self._asked: Deque[Mark] = deque()
-        self._unanswered: Deque[int] = deque(maxlen=UNANSWERED)
+        # Lists, though taken from in front: they are short, and an empty deque is as large as ten of them.
+        self._forgotten: List[Tuple[int, int]] = []
+        self._waiting: List[Mark] = []
+        self._asked: List[Mark] = []
+        self._unanswered: List[int] = []
         self._finalized_at: Optional[int] = None
         self._finalize_was_confirmed = False
         self.under_way = 0.0
@@ -247,13 +247,13 @@ class SendQueue:
         A confirmation does not say which finalize it answers, and it may come late: so it settles the audio
         before the oldest one that never was confirmed, given up or not.
         """
-        mark = self._asked.popleft() if self._asked and self._asked[0].kind == FINALIZE else None
+        mark = self._asked.pop(0) if self._asked and self._asked[0].kind == FINALIZE else None
         if mark is not None:
             mark.settle(confirmed=confirmed)
             self._finalized_at = mark.position
             self._finalize_was_confirmed = False
         if confirmed and self._unanswered:
-            position = self._unanswered.popleft()
+            position = self._unanswered.pop(0)
             self._settle(position)
             self._finalize_was_confirmed = position == self._finalized_at
         return mark
@@ -283,7 +283,7 @@ class SendQueue:
         self.sent = self._replay.start if self._replay else self.sent
         self.settled = self.sent
         self._unsent.take_back(self._replay)
-        self._waiting.extendleft(reversed(self._asked))
+        self._waiting[:0] = self._asked
         self._asked.clear()
         self._unanswered.clear()
         self._finalized_at = None
@@ -363,10 +363,10 @@ class SendQueue:
 
     def _take_mark(self, mark: Optional[Mark]) -> Optional[Mark]:
         if mark is not None:
-            self._waiting.popleft()
+            self._waiting.pop(0)
             self._asked.append(mark)
             if mark.kind == FINALIZE:
-                self._unanswered.append(mark.position)
+                self._unanswered = [*self._unanswered[1 - UNANSWERED :], mark.position]
         return mark
 
     def _sendable(self, mark: Optional[Mark], flush: bool) -> int:
@@ -403,7 +403,7 @@ class SendQueue:
         self.settled = position
         self._replay.pop_until(position)
         while self._forgotten and self._forgotten[0][1] <= position:
-            self._forgotten.popleft()
+            self._forgotten.pop(0)
         if self.store is not None:
             self.store.settle(position)
 

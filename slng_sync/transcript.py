@@ -41,7 +41,7 @@ class TranscriptLog:
         """Append a final, which replaces the open partial; or replace the open partial by a newer one."""
         with self._lock:
             if transcript.is_final:
-                self._finals.append(transcript)
+                self._finals.append(transcript.to_keep())
                 self._duration = max(self._duration, transcript.end or 0.0)
             # A partial without text says that nothing is open any more.
             self._partial = transcript if transcript.text and not transcript.is_final else None

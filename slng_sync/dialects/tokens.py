@@ -10,6 +10,7 @@ import functools
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
+from ..packed import Packed
 from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
 from .failures import failure_in
 from .phrase import Phrase, Text, Token
@@ -55,6 +56,16 @@ class Segment:
         self.spoken.append(token)
         return True
 
+    def span(self) -> Tuple[Optional[float], Optional[float]]:
+        """When it began and ended on the session's clock; None where nothing tells."""
+        spoken = [token for token in self.spoken if token["text"].strip()]
+        starts = [start for token in spoken if (start := number(token.get("start_ms"))) is not None]
+        ends = [end for token in spoken if (end := number(token.get("end_ms"))) is not None]
+        return (
+            self._timeline.start(min(starts) / 1000) if starts else None,
+            self._timeline.end(max(ends) / 1000) if ends else None,
+        )
+
     def is_over(self, token: Token) -> bool:
         """Whether a spoken token had better begin another one."""
         full = len(self.spoken) >= LONGEST_SEGMENT and token["text"][:1].isspace()
@@ -78,7 +89,7 @@ class Segment:
 class SonioxDecoder:
     """Soniox's frames, and the gateway's own where they come in between."""
 
-    __slots__ = ("_frame", "_held", "_open", "_shown", "_tail", "_timeline")
+    __slots__ = ("_frame", "_held", "_open", "_packed", "_shown", "_tail", "_timeline")
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -87,10 +98,12 @@ class SonioxDecoder:
         self._tail: List[Token] = []
         self._shown = ""
         self._frame: Mapping[str, Any] = {}
+        self._packed: Optional[Packed] = None
 
     def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
         """Decode one frame."""
         self._frame = frame
+        self._packed = None
         if "type" in frame or "error_code" in frame:
             failure = failure_in(frame)
             if failure is not None:
@@ -208,7 +221,17 @@ class SonioxDecoder:
             return []
         stable = segment.text.text.lstrip()
         stable = stable if shown.startswith(stable) else stable.rstrip()
-        return [self._transcript(segment, spoken, translated, text=shown, stable=stable)]
+        return [
+            Transcript.later(
+                functools.partial(_details, segment, len(segment.spoken), spoken),
+                text=shown,
+                is_final=False,
+                stable=stable,
+                translation=_translation(segment, translated) if translated or segment.translated else None,
+                complete=True,
+                raw=self._frame,
+            )
+        ]
 
     def _pending(self) -> Segment:
         segment = Segment(self._timeline)
@@ -217,30 +240,30 @@ class SonioxDecoder:
         return segment
 
     def _final(self, segment: Segment, *, complete: bool = True) -> Transcript:
+        """All of a segment; what it takes to make its words is packed, because finals are kept."""
         said = segment.text.text.strip()
-        return self._transcript(segment, (), (), text=said, stable=said, is_final=True, complete=complete)
-
-    def _transcript(
-        self,
-        segment: Segment,
-        spoken: Sequence[Token],
-        translated: Sequence[Token],
-        *,
-        text: str,
-        stable: str,
-        is_final: bool = False,
-        complete: bool = True,
-    ) -> Transcript:
-        """What the segment says, with tokens that are not final behind it."""
+        start, end = segment.span()
+        if self._packed is None:
+            # Once for all the finals of a frame: it may have thousands.
+            self._packed = Packed(self._frame)
         return Transcript.later(
-            functools.partial(_details, segment, len(segment.spoken), spoken),
-            text,
-            is_final=is_final,
-            stable=stable,
-            translation=_translation(segment, translated) if translated or segment.translated else None,
+            functools.partial(_words_of, Packed(segment.spoken), self._timeline),
+            text=said,
+            is_final=True,
+            start=start,
+            end=end,
+            language=segment.text.language,
+            speaker=segment.text.speaker,
+            stable=said,
+            translation=_translation(segment, ()) if segment.translated else None,
             complete=complete,
-            raw=self._frame,
+            raw=self._packed,
         )
+
+
+def _words_of(tokens: Packed, timeline: Timeline) -> Dict[str, Any]:
+    phrase = Phrase(timeline).and_then(tokens())
+    return {"words": phrase.words(), "confidence": phrase.confidence}
 
 
 def _details(segment: Segment, count: int, tail: Sequence[Token]) -> Dict[str, Any]:
