@@ -3,10 +3,11 @@
 A ``Client`` is who you are, which model, and your callbacks; a ``Session`` is one stream of audio.
 """
 
+import importlib
+from typing import TYPE_CHECKING, Any, List
+
 from ._version import __version__
 from .audio.format import AudioFormat
-from .audio.microphone import Microphone
-from .audio.source import AudioSource
 from .client import Client
 from .dialects import Dialect, Reson8, Soniox
 from .errors import (
@@ -42,8 +43,12 @@ from .events import (
     Word,
 )
 from .session import Session, State, Stats
-from .sessions import Sessions
 from .transcript import TranscriptLog
+
+if TYPE_CHECKING:
+    from .audio.microphone import Microphone
+    from .audio.source import AudioSource
+    from .sessions import Sessions
 
 __all__ = [
     "AudioError",
@@ -88,3 +93,18 @@ __all__ = [
     "Word",
     "__version__",
 ]
+
+# What not every program needs is loaded when it is first named.
+_LATER = {"AudioSource": ".audio.source", "Microphone": ".audio.microphone", "Sessions": ".sessions"}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(importlib.import_module(_LATER[name], __name__), name)
+        return value
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -3,22 +3,23 @@
 import importlib.util
 import os
 from dataclasses import dataclass
-from typing import Any, Callable, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple, Union
 
-from .audio.channels import split
-from .audio.ear import Ear
 from .audio.format import AudioFormat
-from .audio.source import AudioSource, as_source
 from .callbacks import Callbacks
-from .checks import check_flag, check_seconds
+from .checks import Path, check_flag, check_seconds
 from .dialects import Dialect
 from .errors import ConfigurationError
 from .io_thread import IoThread
-from .recording import Path
 from .session import Session
-from .sessions import Sessions, channel_names, names_asked_for
 from .state import Settings
 from .stream import Stream
+
+# What few programs ask for is imported where it is asked for: every program pays for what is imported here.
+if TYPE_CHECKING:
+    from .audio.ear import Ear
+    from .audio.source import AudioSource
+    from .sessions import Sessions
 
 __all__ = ["Apart", "Assembly", "Request"]
 
@@ -71,10 +72,12 @@ class Request:
         source = self.source
         return source is None or isinstance(source, (str, os.PathLike)) or hasattr(source, "audio_format")
 
-    def reader(self, channels: Optional[int]) -> Optional[AudioSource]:
+    def reader(self, channels: Optional[int]) -> "Optional[AudioSource]":
         """The source, with so many channels where it has to be told; None where the program sends."""
         if self.source is None and not self.follow:
             return None
+        from .audio.source import as_source
+
         return as_source(
             self.source,
             sample_rate=self.sample_rate,
@@ -83,13 +86,17 @@ class Request:
             follow=self.follow,
         )
 
-    def ear(self, audio_format: AudioFormat) -> Optional[Ear]:
+    def ear(self, audio_format: AudioFormat) -> "Optional[Ear]":
         """What listens before anything is sent, where that is asked for."""
         if not self.gate and self.finalize_after is None and not self.levels:
             return None
+        from .audio.ear import Ear
+
         return Ear(audio_format, gate=self.gate, finalize_after=self.finalize_after, levels=self.levels)
 
     def _check_apart(self) -> None:
+        from .sessions import names_asked_for
+
         assert self.channels is not None
         assert not isinstance(self.channels, int)
         names_asked_for(self.channels)
@@ -116,7 +123,7 @@ class Assembly:
         self._callbacks = callbacks
         self._accepted = accepted
 
-    def session(self, request: Request) -> Union[Session, Sessions]:
+    def session(self, request: Request) -> "Union[Session, Sessions]":
         """The session that was asked for, or one for each channel; not open yet."""
         if request.is_apart:
             return self._apart(request)
@@ -125,7 +132,10 @@ class Assembly:
         audio_format = self._format(request, reader, request.channels)
         return self._one(request, audio_format, reader)[0]
 
-    def _apart(self, request: Request) -> Sessions:
+    def _apart(self, request: Request) -> "Sessions":
+        from .audio.channels import split
+        from .sessions import Sessions, channel_names, names_asked_for
+
         assert request.channels is not None
         assert not isinstance(request.channels, int)
         asked = names_asked_for(request.channels)
@@ -142,7 +152,7 @@ class Assembly:
         self,
         request: Request,
         audio_format: AudioFormat,
-        source: Optional[AudioSource],
+        source: "Optional[AudioSource]",
         channel: Optional[str] = None,
     ) -> Tuple[Session, Stream]:
         stream = Stream(
@@ -162,7 +172,7 @@ class Assembly:
         return Session(stream, io_thread), stream
 
     def _format(
-        self, request: Request, source: Optional[AudioSource], channels: Optional[int]
+        self, request: Request, source: "Optional[AudioSource]", channels: Optional[int]
     ) -> AudioFormat:
         """What is asked for; else the source's rate where the model takes it and speech needs no less."""
         rate = DEFAULT_FORMAT.sample_rate

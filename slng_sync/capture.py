@@ -2,13 +2,15 @@
 
 import threading
 import time
-from typing import Any, Callable, Iterator, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Union
 
 from .audio.convert import Audio, Converter, to_pcm
 from .audio.format import AudioFormat
-from .audio.source import AudioSource
 from .errors import AudioError, SlngError
 from .events import Event
+
+if TYPE_CHECKING:
+    from .audio.source import AudioSource
 
 __all__ = ["Capture"]
 
@@ -26,7 +28,7 @@ class Capture:
 
     def __init__(
         self,
-        source: AudioSource,
+        source: "AudioSource",
         target: AudioFormat,
         put: Callable[[Union[bytes, Event]], bool],
         done: Callable[[], None],

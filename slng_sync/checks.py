@@ -1,10 +1,13 @@
 """Checks of what a program gives: each names the argument, and says what was expected."""
 
-from typing import Optional
+import os
+from typing import Optional, Union
 
 from .errors import ConfigurationError
 
-__all__ = ["check_count", "check_flag", "check_seconds", "check_timeout"]
+__all__ = ["Path", "check_count", "check_flag", "check_folder", "check_seconds", "check_timeout"]
+
+Path = Union[str, "os.PathLike[str]"]
 
 
 def check_seconds(name: str, value: object, low: float, high: float) -> float:
@@ -35,3 +38,23 @@ def check_count(name: str, value: object) -> None:
     """Refuse what is no number to count with."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
         raise ConfigurationError(f"{name} must be an integer, 0 or more, not {value!r}.")
+
+
+def check_folder(name: str, folder: Optional[Path]) -> Optional[str]:
+    """Return the folder's full path, making it where needed."""
+    if folder is None:
+        return None
+    if not isinstance(folder, (str, os.PathLike)):
+        raise ConfigurationError(f"{name} must be the path of a folder, not {folder!r}.")
+    import tempfile
+
+    path = os.path.abspath(os.fspath(folder))
+    try:
+        os.makedirs(path, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigurationError(
+            f"{name}: {path!r} is no folder that can be written to ({reason})."
+        ) from error
+    return path

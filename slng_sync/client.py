@@ -2,22 +2,22 @@
 
 import os
 import queue
-from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, Union, overload
+from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, TypeVar, Union, overload
 
 from .assembly import Apart, Assembly, Request
 from .callbacks import KINDS, Callbacks
-from .checks import check_count, check_flag, check_seconds
+from .checks import Path, check_count, check_flag, check_folder, check_seconds
 from .dialects import Dialect, as_dialect
 from .dispatch import DispatchTo, check_dispatch
 from .events import Closed, Event, Transcript
 from .exchange import Timing
-from .recording import Path
 from .route import make_route
 from .session import Session
-from .sessions import Sessions
-from .spill import check_folder
 from .state import Settings
 from .transcript import TranscriptLog
+
+if TYPE_CHECKING:
+    from .sessions import Sessions
 
 __all__ = ["Client"]
 
@@ -111,7 +111,7 @@ class Client:
             ),
             connect_timeout=check_seconds("connect_timeout", connect_timeout, 0.1, 300),
             buffer_seconds=check_seconds("buffer_seconds", buffer_seconds, 1, 36000),
-            spill=check_folder(spill),
+            spill=check_folder("spill", spill),
             chunk_seconds=check_seconds("chunk_seconds", chunk_seconds, 0.01, 0.5),
             ping_interval=check_seconds("ping_interval", ping_interval, 0.5, 3600),
             ping_timeout=check_seconds("ping_timeout", ping_timeout, 0.5, 3600),
@@ -167,7 +167,7 @@ class Client:
         follow: bool = False,
         gate: bool = False,
         finalize_after: Optional[float] = None,
-    ) -> Sessions: ...
+    ) -> "Sessions": ...
 
     def listen(
         self,
@@ -182,7 +182,7 @@ class Client:
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
         trace_audio: bool = False,
-    ) -> Union[Session, Sessions]:
+    ) -> "Union[Session, Sessions]":
         """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
 
         ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
@@ -244,7 +244,7 @@ class Client:
         heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
         request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=heard.put)
         session = self._session(request)
-        open_channels = len(session) if isinstance(session, Sessions) else 1
+        open_channels = 1 if isinstance(session, Session) else len(session)
         with session.open():
             while open_channels:
                 item = _get(heard)
@@ -302,7 +302,7 @@ class Client:
         self._callbacks.add(kind, function)
         return function
 
-    def _session(self, request: Request) -> Union[Session, Sessions]:
+    def _session(self, request: Request) -> "Union[Session, Sessions]":
         return Assembly(self._settings, self._dialect, self._callbacks, self._remember).session(request)
 
     def _remember(self, dialect: Dialect) -> None:
@@ -319,7 +319,7 @@ def _get(heard: "queue.SimpleQueue[Any]") -> Any:
             continue
 
 
-def _wait_with_progress(session: Union[Session, Sessions], duration: Optional[float]) -> None:
+def _wait_with_progress(session: "Union[Session, Sessions]", duration: Optional[float]) -> None:
     if duration is None:
         session.wait()
         return

@@ -2,9 +2,8 @@
 
 from typing import Any, Callable, Iterable, Optional
 
-from .audio.channels import Repeated
 from .dispatch import Dispatch
-from .events import Ready, Transcript
+from .events import Ready, Repeated, Transcript
 from .seam import Seam
 from .transcript import TranscriptLog
 

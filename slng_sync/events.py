@@ -139,6 +139,12 @@ class Event:
     __slots__ = ()
 
 
+class Repeated:
+    """Marks an event that the session of another channel tells: here it only moves the clock."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Ready(Event):
     """The server takes audio. ``session_id`` is the server's id of the session, where it gave one."""

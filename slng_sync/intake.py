@@ -6,13 +6,15 @@ clock goes on.
 """
 
 import time
-from typing import Callable, Optional
+from typing import TYPE_CHECKING, Callable, Optional
 
 from .errors import WaitTimeout
 from .events import AudioLost
-from .recording import AudioRecord
 from .send_queue import SendQueue
 from .waiting import NEVER, Changes
+
+if TYPE_CHECKING:
+    from .recording import AudioRecord
 
 __all__ = ["Intake"]
 

@@ -3,7 +3,7 @@
 Nothing here waits; every method is called with the session's lock held.
 """
 
-from typing import Any, List, Optional
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from .callbacks import RawFrame
 from .connection import Closed, Connection, Received
@@ -11,8 +11,10 @@ from .dialects.failures import is_failure
 from .errors import ConnectionLost, SlngError
 from .exchange import Exchange, parse
 from .frames import BINARY, TEXT
-from .trace import MessageTrace
 from .waiting import NEVER
+
+if TYPE_CHECKING:
+    from .trace import MessageTrace
 
 __all__ = ["Line", "Pulse"]
 
@@ -77,7 +79,7 @@ class Line:
     """.split()
 
     def __init__(
-        self, connection: Connection, exchange: Exchange, pulse: Pulse, trace: Optional[MessageTrace] = None
+        self, connection: Connection, exchange: Exchange, pulse: Pulse, trace: "Optional[MessageTrace]" = None
     ) -> None:
         self.connection = connection
         self.transport = connection.transport
@@ -228,7 +230,7 @@ class Line:
             self._trace.lost(reason)
 
     @staticmethod
-    def _write_down(trace: MessageTrace, received: Received) -> None:
+    def _write_down(trace: "MessageTrace", received: Received) -> None:
         if isinstance(received, Closed):
             trace.closed(received.code, received.reason)
         elif received.opcode in (TEXT, BINARY):

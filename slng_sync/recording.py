@@ -4,16 +4,16 @@ import contextlib
 import itertools
 import os
 import time
-from typing import BinaryIO, Callable, Optional, Union
+from typing import BinaryIO, Callable, Optional
 
 from .audio.format import AudioFormat
 from .audio.wav_writer import HEADER_BYTES, LARGEST_DATA, wav_header, write_whole
+from .checks import Path
 from .errors import ConfigurationError, SlngError
 from .log import logger
 
-__all__ = ["AudioRecord", "Path", "Tell", "given_up", "open_new"]
+__all__ = ["AudioRecord", "Tell", "given_up", "open_new"]
 
-Path = Union[str, "os.PathLike[str]"]
 Tell = Callable[[SlngError], None]
 
 COUNT_SECONDS = 1.0

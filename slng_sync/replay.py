@@ -11,13 +11,13 @@ from typing import Any, Iterable, Iterator, List, Optional
 from .audio.format import AudioFormat
 from .audio.paced import check_speed
 from .callbacks import RawFrame
+from .checks import Path
 from .delivery import Delivery
 from .dialects.base import Dialect
 from .dispatch import Dispatch
 from .errors import SlngError
 from .events import Closed, Transcript
 from .exchange import Exchange, MessageBudget, Timing, parse
-from .recording import Path
 from .send_queue import END, FINALIZE, SendQueue
 from .trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
 from .transcript import TranscriptLog

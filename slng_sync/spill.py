@@ -17,7 +17,6 @@ import errno
 import itertools
 import os
 import shutil
-import tempfile
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -25,10 +24,8 @@ from typing import Deque, Optional
 
 from .audio.format import AudioFormat
 from .audio.wav_writer import HEADER_BYTES, wav_header, write_whole
-from .errors import ConfigurationError
-from .recording import Path
 
-__all__ = ["Spill", "StoredAudio", "check_folder"]
+__all__ = ["Spill", "StoredAudio"]
 
 FILE_SECONDS = 60.0
 LEAST_FREE = 100_000_000
@@ -150,21 +147,3 @@ class _SpillFile:
         self.end += len(pcm) // self._format.frame_bytes
         self.is_full = self._size >= self._format.frames(FILE_SECONDS) * self._format.frame_bytes
         return StoredAudio(self.path, offset, len(pcm))
-
-
-def check_folder(folder: Optional[Path]) -> Optional[str]:
-    """Return the folder's full path, making it where needed. Raises ``ConfigurationError``."""
-    if folder is None:
-        return None
-    if not isinstance(folder, (str, os.PathLike)):
-        raise ConfigurationError(f"spill must be the path of a folder, not {folder!r}.")
-    path = os.path.abspath(os.fspath(folder))
-    try:
-        os.makedirs(path, exist_ok=True)
-        tempfile.TemporaryFile(dir=path).close()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(
-            f"spill: {path!r} is no folder that can be written to ({reason})."
-        ) from error
-    return path

@@ -8,13 +8,12 @@ sends it at once where the connection takes it: a chunk wakes nobody, and a fram
 
 import threading
 import time
-from typing import Any, Callable, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
-from .audio.ear import Ear, Heard, Withheld
 from .audio.format import AudioFormat
-from .audio.source import AudioSource
 from .callbacks import Callbacks
 from .capture import Capture
+from .checks import Path
 from .delivery import ChannelDelivery, Delivery
 from .dialects.base import Dialect
 from .dispatch import Dispatch
@@ -24,13 +23,17 @@ from .intake import Intake
 from .line import Line
 from .outcome import Outcome
 from .reader import Reader
-from .recording import AudioRecord, Path
 from .send_queue import FINALIZE, Mark, SendQueue
-from .spill import Spill
 from .state import Settings, State, Stats
-from .trace import MessageTrace
 from .transport import WakeUp
 from .waiting import NEVER, Changes
+
+# What few sessions need is loaded with the first of them that does.
+if TYPE_CHECKING:
+    from .audio.ear import Ear, Heard
+    from .audio.source import AudioSource
+    from .spill import Spill
+    from .trace import MessageTrace
 
 __all__ = ["Stream"]
 
@@ -55,13 +58,13 @@ class Stream:
         audio_format: AudioFormat,
         callbacks: Callbacks,
         *,
-        source: Optional[AudioSource] = None,
+        source: "Optional[AudioSource]" = None,
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
         trace_audio: bool = False,
         tap: Optional[Callable[[Any], None]] = None,
         channel: Optional[str] = None,
-        ear: Optional[Ear] = None,
+        ear: "Optional[Ear]" = None,
     ) -> None:
         self.settings = settings
         self.dialect = dialect
@@ -90,7 +93,7 @@ class Stream:
             audio_format,
             capacity_seconds=settings.buffer_seconds,
             chunk_seconds=settings.chunk_seconds,
-            store=None if settings.spill is None else Spill(settings.spill, audio_format),
+            store=_store(settings.spill, audio_format),
         )
         self.intake = Intake(
             self.queue,
@@ -265,7 +268,9 @@ class Stream:
         if self._ear is not None:
             self._follow(self._ear.flush(), self.intake.put_live)
 
-    def _follow(self, heard: List[Heard], put: Callable[[bytes], object]) -> bool:
+    def _follow(self, heard: "List[Heard]", put: Callable[[bytes], object]) -> bool:
+        from .audio.ear import Withheld
+
         for each in heard:
             if isinstance(each, bytes):
                 if put(each) is False:
@@ -338,8 +343,12 @@ class Stream:
 
     def _open_files(self) -> None:
         if self._record_path is not None:
+            from .recording import AudioRecord
+
             self.intake.record = AudioRecord(self._record_path, self.audio_format, self.delivery.tell)
         if self._trace_path is not None:
+            from .trace import MessageTrace
+
             try:
                 self.trace = MessageTrace(self._trace_path, self.delivery.tell, audio=self._trace_audio)
             except BaseException:
@@ -402,3 +411,11 @@ class Stream:
                 self.reader.wake_up()
                 line.connection.close()
             self.fault = None
+
+
+def _store(folder: Optional[str], audio_format: AudioFormat) -> "Optional[Spill]":
+    if folder is None:
+        return None
+    from .spill import Spill
+
+    return Spill(folder, audio_format)

@@ -12,9 +12,10 @@ from base64 import b64encode
 from typing import Any, BinaryIO, Dict, Optional
 
 from .audio.wav_writer import write_whole
+from .checks import Path
 from .dialects.base import Dialect, Frame
 from .exchange import Exchange
-from .recording import Path, Tell, given_up, open_new
+from .recording import Tell, given_up, open_new
 from .redaction import Redaction
 
 __all__ = ["VERSION", "MessageTrace"]

@@ -5,10 +5,10 @@ import os
 from typing import Any, Iterator, Mapping, NamedTuple, Optional
 
 from .audio.format import AudioFormat
+from .checks import Path
 from .dialects import Dialect
 from .dialects.base import number, text
 from .errors import AudioError, ConfigurationError
-from .recording import Path
 from .trace import VERSION
 
 __all__ = ["Opened", "TraceLine", "damaged", "opened", "read_trace"]

@@ -12,7 +12,6 @@ from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tupl
 
 from .errors import ConfigurationError
 from .events import Transcript, Word
-from .subtitles import speaker_name, to_srt, to_vtt, voice
 
 __all__ = ["TranscriptLog"]
 
@@ -82,10 +81,14 @@ class TranscriptLog:
 
     def to_srt(self, *, translation: bool = False) -> str:
         """SubRip subtitles; ``translation=True`` shows the translation of each final that has one."""
+        from .subtitles import to_srt
+
         return to_srt(self.finals, translation=translation)
 
     def to_vtt(self, *, translation: bool = False) -> str:
         """WebVTT subtitles, with a voice for each speaker; ``translation`` as in `to_srt`."""
+        from .subtitles import to_vtt
+
         return to_vtt(self.finals, translation=translation)
 
     def to_json(self) -> str:
@@ -185,6 +188,8 @@ def _html(finals: Tuple[Transcript, ...], partial: Optional[Transcript]) -> str:
 
 def _paragraph(transcript: Transcript, style: str = "") -> str:
     import html
+
+    from .subtitles import speaker_name, voice
 
     time = "" if transcript.start is None else f"<small>{_clock(transcript.start)}</small> "
     speaker = voice(transcript.channel, transcript.speaker)

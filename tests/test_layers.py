@@ -29,6 +29,16 @@ LEVELS: List[Set[str]] = [
 GATEWAY = {"gateway", "errors", "audio.format"}
 ONLY_IN = {"websocket": "connection", "pyaudio": "audio.portaudio"}
 HEAVY = ("numpy", "pyaudio", "websockets", "rich", "soundfile", "soxr", "pocketsphinx")
+FOR_FEW = (
+    "audio.microphone",
+    "audio.file",
+    "audio.ear",
+    "recording",
+    "sessions",
+    "spill",
+    "subtitles",
+    "trace",
+)
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))
 
@@ -93,7 +103,9 @@ def test_imports_point_one_way(path: Path) -> None:
             assert level(imported) <= level(name), f"{name} may not import {imported}, which is above it"
 
 
-def test_importing_the_package_loads_nothing_heavy() -> None:
-    program = f"import sys, slng_sync; print([each for each in {HEAVY!r} if each in sys.modules])"
+def test_importing_the_package_loads_nothing_heavy_and_nothing_for_few() -> None:
+    unwanted = [*HEAVY, *(f"slng_sync.{name}" for name in FOR_FEW)]
+    assert all((PACKAGE / f"{name.replace('.', '/')}.py").exists() for name in FOR_FEW)
+    program = f"import sys, slng_sync; print([each for each in {unwanted!r} if each in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, timeout=30)
     assert loaded.stdout.decode().strip() == "[]"

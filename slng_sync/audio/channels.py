@@ -10,12 +10,12 @@ import time
 from collections import deque
 from typing import Any, Deque, Dict, Iterator, List, Optional, Sequence, Type, Union
 
-from ..events import AudioLost, Event, MicrophoneLost, MicrophoneRestored
+from ..events import AudioLost, Event, MicrophoneLost, MicrophoneRestored, Repeated
 from .convert import Audio, to_pcm
 from .format import SAMPLE_BYTES, AudioFormat
 from .source import AudioSource
 
-__all__ = ["Channel", "Repeated", "split"]
+__all__ = ["Channel", "split"]
 
 MOST_SECONDS = 1.0
 """How much of a recording the fastest session is ahead of the slowest, but for what they have in buffers."""
@@ -24,12 +24,6 @@ REST_SECONDS = 1.0
 NEVER = float("inf")
 
 Piece = Union[bytes, Event]
-
-
-class Repeated:
-    """Marks an event that the session of another channel tells: here it only moves the clock."""
-
-    __slots__ = ()
 
 
 class _AudioLost(AudioLost, Repeated): ...

@@ -7,11 +7,18 @@ import numpy
 import pytest
 
 from slng_sync.audio import channels
-from slng_sync.audio.channels import Repeated, split
+from slng_sync.audio.channels import split
 from slng_sync.audio.format import AudioFormat
 from slng_sync.audio.source import as_source
 from slng_sync.errors import DeviceLost
-from slng_sync.events import AudioLost, Event, MicrophoneLost, MicrophoneRestored, MicrophoneSilent
+from slng_sync.events import (
+    AudioLost,
+    Event,
+    MicrophoneLost,
+    MicrophoneRestored,
+    MicrophoneSilent,
+    Repeated,
+)
 
 AT_ONCE = float("inf")
 
