@@ -1,6 +1,6 @@
-"""JSON values that are kept for long and looked at by few, in a tenth of the memory."""
+"""Values from JSON that are kept for long and looked at by few, in a tenth of the memory."""
 
-import json
+import marshal
 import zlib
 from typing import Any
 
@@ -21,11 +21,12 @@ class Packed:
         self._is_packed = False
         compress = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
         try:
-            self._kept = compress.compress(json.dumps(value).encode("ascii")) + compress.flush()
+            # Not as JSON, which takes three times as long; it never leaves this process.
+            self._kept = compress.compress(marshal.dumps(value)) + compress.flush()
             self._is_packed = True
-        except RecursionError:
-            # It was nested as deeply as could just be read. Then it stays as it is.
+        except ValueError:
+            # It is nested too deeply for that, as nothing is that a server means. Then it stays as it is.
             pass
 
     def __call__(self) -> Any:
-        return json.loads(zlib.decompress(self._kept)) if self._is_packed else self._kept
+        return marshal.loads(zlib.decompress(self._kept)) if self._is_packed else self._kept

@@ -1,0 +1,82 @@
+"""What is packed comes back as it was, and takes little room until then."""
+
+import tracemalloc
+from typing import Any, List
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slng_sync import Soniox, Transcript, TranscriptLog
+from slng_sync.audio.format import AudioFormat
+from slng_sync.packed import Packed
+from slng_sync.send_queue import SendQueue
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+VALUES = st.recursive(SCALARS, lambda each: st.lists(each) | st.dictionaries(st.text(), each), max_leaves=20)
+
+
+@given(VALUES)
+def test_a_value_comes_back_new_each_time(value: Any) -> None:
+    packed = Packed(value)
+    assert packed() == packed() == value
+    assert not isinstance(value, (list, dict)) or packed() is not packed()
+
+
+def test_half_a_surrogate_pair_comes_back_as_well() -> None:
+    assert Packed(["\ud83d"])() == ["\ud83d"]
+
+
+def test_what_is_nested_too_deeply_stays_as_it_is() -> None:
+    value: List[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    try:
+        assert Packed(value)() is value
+    finally:
+        # One level after the other: Python would free it in one go, and some versions not survive that.
+        while value:
+            value = value.pop()
+
+
+def utterance(at: float) -> Any:
+    """A frame with fifty tokens and an endpoint, as Soniox ends what was said in five seconds."""
+    tokens = [
+        {
+            "text": f" word{each}",
+            "start_ms": at * 1000 + each * 100,
+            "end_ms": at * 1000 + each * 100 + 90,
+            "confidence": 0.9 + each / 1000,
+            "is_final": True,
+        }
+        for each in range(50)
+    ]
+    return {"tokens": [*tokens, {"text": "<end>", "is_final": True}], "final_audio_proc_ms": at * 1000}
+
+
+def heard(count: int) -> TranscriptLog:
+    """The transcript of so many utterances, each of which a program has looked at."""
+    decode = Soniox().decoder(SendQueue(AudioFormat(16000, 1)).timeline())
+    log = TranscriptLog()
+    for number in range(count):
+        for each in decode(utterance(number * 5.0)):
+            if isinstance(each, Transcript):
+                log.add(each)
+                assert len(each.words) == 50 and each.confidence and len(each.raw["tokens"]) == 51
+    return log
+
+
+def test_what_was_said_takes_a_few_kilobytes_for_each_final() -> None:
+    """With its fifty words and the frame it came in, of which nothing is lost."""
+    heard(2)
+    tracemalloc.start()
+    try:
+        log = heard(200)
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # As objects the words alone take twelve.
+    assert size / 200 < 6000
+    assert [word.text for word in log[-1].words[:2]] == ["word0", "word1"]
+    assert log[-1].words[0].start == log[-1].start == 995.0
+    assert log[-1].raw == utterance(995.0)
+    assert log.duration == log[-1].end == 999.99
