@@ -16,7 +16,7 @@ class Packed:
 
     __slots__ = ("_is_packed", "_kept")
 
-    def __init__(self, value: object) -> None:
+    def __init__(self, value: Any) -> None:
         self._kept: Any = value
         self._is_packed = False
         compress = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
