@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from types import TracebackType
 from typing import Iterator, Optional, Type
 
 from .audio.convert import Audio, to_pcm
@@ -101,12 +100,7 @@ class Session:
     def __enter__(self) -> "Session":
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
         close_in_order(self._stream, CLOSE_TIMEOUT)
         if kind is None and self.state is State.CLOSED:
             self._stream.outcome.raise_untold()

@@ -3,7 +3,6 @@
 import contextlib
 import threading
 import time
-from types import TracebackType
 from typing import Any, Iterator, List, Optional, Sequence, Tuple, Type, Union, overload
 
 from .audio.channels import Channel
@@ -195,12 +194,7 @@ class Sessions(Sequence[Session]):
     def __enter__(self) -> "Sessions":
         return self
 
-    def __exit__(
-        self,
-        kind: Optional[Type[BaseException]],
-        error: Optional[BaseException],
-        traceback: Optional[TracebackType],
-    ) -> None:
+    def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
         self._close(CLOSE_TIMEOUT)
         untold = self._untold()
         if kind is None:

@@ -4,10 +4,10 @@ import threading
 import time
 import wave
 from pathlib import Path
-from typing import Any, List, Type
 
 import numpy
 import pytest
+from heard import PATIENCE, Heard
 from virtual_microphone import VirtualMicrophone
 
 from slng_sync import (
@@ -33,33 +33,11 @@ from slng_sync.gateway import LocalGateway
 SPEECH = Path("/usr/share/pocketsphinx/test/data")
 GO_FORWARD = (SPEECH / "goforward.raw").read_bytes()
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
-PATIENCE = 20.0
 
 pytestmark = pytest.mark.slow
 
 
-class Notes:
-    """What a client's callbacks were told."""
-
-    def __init__(self) -> None:
-        self.items: List[Any] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, item: Any) -> None:
-        with self._changed:
-            self.items.append(item)
-            self._changed.notify_all()
-
-    def wait_for(self, kind: Type[Any], count: int = 1) -> Any:
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.of(kind)) >= count, PATIENCE), self.items
-        return self.of(kind)[count - 1]
-
-    def of(self, kind: Type[Any]) -> List[Any]:
-        return [item for item in self.items if isinstance(item, kind)]
-
-
-def client_for(url: str, dialect: Dialect, notes: Notes) -> Client:
+def client_for(url: str, dialect: Dialect, notes: Heard) -> Client:
     return Client(dialect, api_key="any", base_url=url, on_final=notes, on_error=notes, on_event=notes)
 
 
@@ -73,19 +51,19 @@ def wait_until_heard(session: Session, seconds: float = 0.01) -> None:
 def test_unplugged_in_mid_sentence_only_the_time_between_is_lost(
     dialect: Dialect, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    notes = Notes()
+    notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway() as gateway:
         with client_for(gateway.url, dialect, notes).listen(Microphone()) as session:
             begun = time.monotonic()
             wait_until_heard(session)
             microphone.play_pcm(GO_FORWARD + bytes(32000)).wait()
-            notes.wait_for(Transcript)
+            notes.wait_for_one(Transcript)
             capfd.readouterr()
             microphone.unplug()
-            lost = notes.wait_for(MicrophoneLost)
+            lost = notes.wait_for_one(MicrophoneLost)
             assert session.state is State.STREAMING
             threading.Timer(1.0, microphone.plug).start()
-            restored = notes.wait_for(MicrophoneRestored)
+            restored = notes.wait_for_one(MicrophoneRestored)
             position = time.monotonic() - begun
             assert capfd.readouterr() == ("", "")
             microphone.play_pcm(GO_FORWARD + bytes(32000)).wait()
@@ -104,24 +82,24 @@ def test_unplugged_in_mid_sentence_only_the_time_between_is_lost(
 
 
 def test_what_was_said_before_the_device_went_away_does_not_wait_for_it() -> None:
-    notes = Notes()
+    notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway(engine="script") as gateway:
         client = client_for(gateway.url, Soniox(), notes)
         with client.listen(Microphone()) as session:
             wait_until_heard(session, 1.0)
             microphone.unplug()
-            notes.wait_for(MicrophoneLost)
-            notes.wait_for(Flushed)
+            notes.wait_for_one(MicrophoneLost)
+            notes.wait_for_one(Flushed)
         assert gateway.breaches == []
 
 
 def test_one_that_does_not_come_back_ends_the_session_with_an_error() -> None:
-    notes = Notes()
+    notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway(engine="script") as gateway:
         session = client_for(gateway.url, Soniox(), notes).listen(Microphone(patience=1.0))
         wait_until_heard(session)
         microphone.unplug()
-        error = notes.wait_for(DeviceLost)
+        error = notes.wait_for_one(DeviceLost)
         session.wait(10)
     assert "has not come back" in str(error)
     assert "Microphone.devices()" in error.hint
@@ -129,11 +107,11 @@ def test_one_that_does_not_come_back_ends_the_session_with_an_error() -> None:
 
 
 def test_silence_is_told_once_and_the_session_goes_on() -> None:
-    notes = Notes()
+    notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway() as gateway:
         microphone.mute()
         with client_for(gateway.url, Soniox(), notes).listen(Microphone()) as session:
-            silent = notes.wait_for(MicrophoneSilent)
+            silent = notes.wait_for_one(MicrophoneSilent)
             assert silent.seconds == 3.0
             assert "pactl set-source-mute" in silent.hint
             microphone.mute(False)
@@ -150,7 +128,7 @@ def test_a_microphone_of_48_khz_stereo_gives_the_words_of_the_file(dialect: Dial
         speech = file.readframes(file.getnframes())
     to_stereo = Converter(AudioFormat(16000, 1), AudioFormat(48000, 2))
     stereo = to_stereo.convert(speech + bytes(32000)) + to_stereo.flush()
-    notes = Notes()
+    notes = Heard()
     with VirtualMicrophone(48000, 2) as microphone, LocalGateway() as gateway:
         client = client_for(gateway.url, dialect, notes)
         from_file = client.transcribe(path, speed=4).text

@@ -9,7 +9,8 @@ import threading
 from typing import Any, List
 
 import pytest
-from test_session import Heard, client_for
+from heard import Heard
+from test_session import client_for
 
 from slng_sync import (
     AudioLost,

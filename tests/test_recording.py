@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, List
 
 import pytest
-from test_session import BOTH, Heard, client_for, gateway
+from heard import Heard
+from test_session import BOTH, client_for, gateway
 
 from slng_sync import AudioFormat, Dialect, SlngError, Soniox
 from slng_sync import recording as recording_module

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
+from heard import Heard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_reconnect import CUTS, speak
 from test_reconnect import gateway as place_gateway
-from test_session import HELLO, SECOND, Heard, client_for, gateway
+from test_session import HELLO, SECOND, client_for, gateway
 
 from slng_sync import (
     AudioError,

@@ -13,6 +13,7 @@ from typing import Any, Callable, Iterator, List, Type
 
 import numpy
 import pytest
+from heard import Heard
 
 from slng_sync import (
     AudioLost,
@@ -28,7 +29,6 @@ from slng_sync import (
     Reson8,
     ServerError,
     SessionClosed,
-    SlngError,
     Soniox,
     State,
     Transcript,
@@ -43,36 +43,6 @@ HELLO = Script.from_text("hello world.")
 
 def gateway(script: Script = HELLO, faults: Any = None) -> LocalGateway:
     return LocalGateway(engine="script", script=script, faults=faults)
-
-
-class Heard:
-    """Everything a client's callbacks were told, in order, and on which threads."""
-
-    def __init__(self) -> None:
-        self.items: List[Any] = []
-        self.threads: List[str] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, item: Any) -> None:
-        with self._changed:
-            self.items.append(item)
-            self.threads.append(threading.current_thread().name)
-            self._changed.notify_all()
-
-    def of(self, kind: Type[Any]) -> List[Any]:
-        return [item for item in self.items if isinstance(item, kind)]
-
-    @property
-    def finals(self) -> List[str]:
-        return [item.text for item in self.of(Transcript) if item.is_final]
-
-    @property
-    def errors(self) -> List[SlngError]:
-        return self.of(SlngError)
-
-    def wait_for(self, condition: Callable[[], Any]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, 10), self.items
 
 
 def client_for(url: str, dialect: Dialect, heard: Heard, **options: Any) -> Client:

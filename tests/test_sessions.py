@@ -9,10 +9,11 @@ import threading
 import time
 import wave
 from pathlib import Path
-from typing import Any, Callable, Iterator, List, Type
+from typing import Any, Callable, Iterator, List
 
 import numpy
 import pytest
+from heard import Heard
 
 from slng_sync import (
     AudioError,
@@ -83,28 +84,8 @@ def saved(path: Path, audio: "numpy.ndarray[Any, Any]") -> Path:
     return path
 
 
-class Heard:
-    """Everything a client's callbacks were told."""
-
-    def __init__(self) -> None:
-        self.items: List[Any] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, item: Any) -> None:
-        with self._changed:
-            self.items.append(item)
-            self._changed.notify_all()
-
-    def of(self, kind: Type[Any]) -> List[Any]:
-        return [item for item in self.items if isinstance(item, kind)]
-
-    @property
-    def finals(self) -> List[Any]:
-        return sorted((item.channel, item.text) for item in self.of(Transcript) if item.is_final)
-
-    def wait_for(self, condition: Callable[[], Any]) -> None:
-        with self._changed:
-            assert self._changed.wait_for(condition, 10), self.items
+def by_channel(heard: Heard) -> List[Any]:
+    return sorted((item.channel, item.text) for item in heard.of(Transcript) if item.is_final)
 
 
 def client_for(
@@ -160,9 +141,9 @@ def test_each_channel_is_heard_by_a_session_of_its_own(dialect: Dialect) -> None
         assert sorted(bytes(each.audio) for each in server.connections) == sorted(
             talk()[:, at].tobytes() for at in range(2)
         )
-    assert heard.finals == [("agent", f"{AGENT}."), ("customer", f"{CUSTOMER}.")]
+    assert by_channel(heard) == [("agent", f"{AGENT}."), ("customer", f"{CUSTOMER}.")]
     assert {item.channel for item in heard.of(Transcript)} == {"agent", "customer"}
-    assert [(each.channel, each.transcript.text) for each in sessions] == heard.finals
+    assert [(each.channel, each.transcript.text) for each in sessions] == by_channel(heard)
     assert [each.transcript[0].start for each in sessions] == [pytest.approx(0.5), pytest.approx(2.5)]
     assert heard.of(Closed) == [Closed(True)] * 2
 
@@ -184,7 +165,7 @@ def test_raw_samples_have_as_many_channels_as_there_are_names() -> None:
         iter([talk().tobytes()]), channels=["agent", "customer"]
     ) as sessions:
         sessions.wait(timeout=30)
-    assert heard.finals == [("agent", f"{AGENT}."), ("customer", f"{CUSTOMER}.")]
+    assert by_channel(heard) == [("agent", f"{AGENT}."), ("customer", f"{CUSTOMER}.")]
 
 
 def test_one_session_names_no_channel() -> None:
@@ -194,7 +175,7 @@ def test_one_session_names_no_channel() -> None:
     ) as session:
         session.wait(timeout=30)
     assert session.channel is None
-    assert heard.finals == [(None, f"{AGENT}.")]
+    assert by_channel(heard) == [(None, f"{AGENT}.")]
 
 
 @BOTH
@@ -375,7 +356,7 @@ def test_a_poll_delivers_for_all_of_them() -> None:
             assert sessions.poll(timeout=10) > 0
         assert sessions.poll(timeout=10) == 0
         assert sessions.close() is True
-    assert heard.finals == [("left", f"{AGENT}."), ("right", f"{CUSTOMER}.")]
+    assert by_channel(heard) == [("left", f"{AGENT}."), ("right", f"{CUSTOMER}.")]
 
 
 def test_poll_without_manual_dispatch_says_what_is_needed() -> None:
@@ -403,7 +384,7 @@ def test_close_brings_the_last_words_of_all_and_may_be_called_twice(dialect: Dia
         assert sessions.close() is True
         sessions.wait()
         sessions.abort()
-    assert heard.finals == [("left", f"{AGENT}."), ("right", f"{CUSTOMER}.")]
+    assert by_channel(heard) == [("left", f"{AGENT}."), ("right", f"{CUSTOMER}.")]
 
 
 def test_close_takes_no_longer_than_its_timeout_for_all_together() -> None:
@@ -468,8 +449,8 @@ def test_one_session_may_be_closed_by_itself() -> None:
         with client_for(server, heard).listen(live, channels="separate") as sessions:
             assert sessions[0].close() is True
             live.give(talk())
-            heard.wait_for(lambda: heard.finals)
-    assert heard.finals == [("right", f"{CUSTOMER}.")]
+            heard.wait_for(lambda: by_channel(heard))
+    assert by_channel(heard) == [("right", f"{CUSTOMER}.")]
 
 
 # When something goes wrong
@@ -548,7 +529,7 @@ def test_a_source_that_fails_is_told_once_and_ends_all() -> None:
         sessions.wait(timeout=30)
         assert sessions.close() is False
     assert [str(error) for error in heard.of(AudioError)] == ["The cable is out."]
-    assert heard.finals == [("left", f"{AGENT}."), ("right", f"{CUSTOMER}.")]
+    assert by_channel(heard) == [("left", f"{AGENT}."), ("right", f"{CUSTOMER}.")]
 
 
 def test_what_a_source_has_to_tell_is_told_once() -> None:
@@ -561,5 +542,5 @@ def test_what_a_source_has_to_tell_is_told_once() -> None:
     with gateway() as server, client_for(server, heard).listen(live, channels="separate"):
         live.give(MicrophoneLost("The cable is out."))
         live.give(talk())
-        heard.wait_for(lambda: len(heard.finals) == 2)
+        heard.wait_for(lambda: len(by_channel(heard)) == 2)
     assert heard.of(MicrophoneLost) == [MicrophoneLost("The cable is out.")]

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any, Iterator, List
 
 import pytest
+from heard import Heard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_reconnect import gateway
 from test_send_queue import RATE, audio, positions, taken
-from test_session import Heard, client_for
+from test_session import client_for
 
 from slng_sync import AudioLost, Client, Closed, ConfigurationError, Reconnecting, Reson8, Soniox, WaitTimeout
 from slng_sync import spill as spill_module

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
+from heard import Heard
 from test_reconnect import gateway as place_gateway
 from test_reconnect import speak
-from test_session import BOTH, SECOND, Heard, client_for, gateway
+from test_session import BOTH, SECOND, client_for, gateway
 
 from slng_sync import AudioFormat, Client, ConfigurationError, Dialect, Reson8, SlngError, Soniox
 from slng_sync.dialects.base import Frame

@@ -13,7 +13,7 @@ from .exits import FAILED, Stopped, code_for
 from .output import FORMATS
 from .terminal import Screen
 
-__all__ = ["add_common", "add_device", "add_result", "add_streaming", "client_for", "factor"]
+__all__ = ["add_common", "add_device", "add_result", "add_speed", "add_streaming", "client_for"]
 
 LOCAL_NOTE = "Local gateway: the words come from a small offline recogniser for English, not from SLNG."
 
@@ -33,6 +33,11 @@ def add_device(parser: argparse.ArgumentParser) -> None:
         metavar="DEVICE",
         help="a part of a name, or an index: see slng-sync devices",
     )
+
+
+def add_speed(parser: argparse.ArgumentParser, default: float, help_: str) -> None:
+    """How fast."""
+    parser.add_argument("--speed", type=_factor, default=default, metavar="FACTOR", help=help_)
 
 
 def add_streaming(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +86,7 @@ def add_result(parser: argparse.ArgumentParser) -> None:
     result.add_argument("-o", "--output", metavar="FILE", help="write there instead of to stdout")
 
 
-def factor(text: str) -> float:
+def _factor(text: str) -> float:
     """The value of ``--speed``."""
     try:
         speed = float(text)

@@ -7,7 +7,7 @@ from typing import Any
 from ..replay import Replay
 from .exits import EXIT_CODES, SIGNALLED
 from .follow import Follower
-from .options import add_common, add_result, factor
+from .options import add_common, add_result, add_speed
 from .output import chosen_format, open_output, targets
 from .signals import Signals
 from .terminal import Screen
@@ -36,13 +36,7 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("trace", metavar="TRACE", help="the trace of a session")
-    parser.add_argument(
-        "--speed",
-        type=factor,
-        default=float("inf"),
-        metavar="FACTOR",
-        help="how fast: 1.0 as it was, inf at once (the default)",
-    )
+    add_speed(parser, float("inf"), "how fast: 1.0 as it was, inf at once (the default)")
     add_result(parser)
     add_common(parser)
     parser.set_defaults(run=run)

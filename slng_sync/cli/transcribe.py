@@ -12,7 +12,7 @@ from ..client import Client
 from ..errors import AudioError, AuthenticationError, ConfigurationError, SlngError
 from .exits import EXIT_CODES, FAILED, SIGNALLED, code_for, worst
 from .follow import Heard, follow
-from .options import add_common, add_streaming, client_for, factor
+from .options import add_common, add_speed, add_streaming, client_for
 from .output import STDIN, chosen_format, open_output, targets
 from .signals import Signals
 from .terminal import Screen
@@ -48,13 +48,7 @@ def add_parser(subparsers: Any) -> None:
         allow_abbrev=False,
     )
     parser.add_argument("files", nargs="+", metavar="FILE", help="a recording; - is standard input")
-    parser.add_argument(
-        "--speed",
-        type=factor,
-        default=1.0,
-        metavar="FACTOR",
-        help="how fast to send: 1.0 as it is heard (the default), inf at once",
-    )
+    add_speed(parser, 1.0, "how fast to send: 1.0 as it is heard (the default), inf at once")
     parser.add_argument(
         "--follow",
         action="store_true",

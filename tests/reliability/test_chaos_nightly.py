@@ -10,8 +10,8 @@ import random
 from typing import Any, List
 
 import pytest
+from heard import Heard
 from test_reconnect import assert_all_heard, faults_from, speak
-from test_session import Heard
 
 from slng_sync import AudioLost, Closed, Dialect
 from slng_sync.gateway import Script

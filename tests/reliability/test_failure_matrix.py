@@ -23,8 +23,8 @@ from typing import Any, Iterator, List, Optional
 
 import pytest
 import websocket
+from heard import Heard
 from test_reconnect import assert_all_heard, speak
-from test_session import Heard
 
 from slng_sync import (
     AudioFormat,

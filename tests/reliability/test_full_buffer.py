@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from heard import Heard
 from test_reconnect import assert_all_heard
-from test_session import Heard
 
 from slng_sync import AudioLost, Dialect
 from slng_sync.gateway import Faults, Script, Trouble
