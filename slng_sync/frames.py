@@ -1,11 +1,11 @@
 """WebSocket frames: put together, and taken apart, with a bound on each [RFC 6455, section 5]. No I/O."""
 
-import functools
 import os
 import struct
 from typing import Iterator, List, NamedTuple, Tuple, Union
 
 from .errors import ProtocolError
+from .mask import best_mask
 
 __all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "FrameWriter", "Message"]
 
@@ -21,16 +21,19 @@ _MASKED = 0x80
 _SHORT = struct.Struct("!BB4s").pack
 _MEDIUM = struct.Struct("!BBH4s").pack
 _LONG = struct.Struct("!BBQ4s").pack
+# Without the function in Python that the constructor of a NamedTuple is.
+_new = tuple.__new__
 _OPCODES = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 
 
 class FrameWriter:
     """Puts messages into frames as a client has to: masked, each with a key that nobody can foresee."""
 
-    __slots__ = ("_keys",)
+    __slots__ = ("_keys", "_mask")
 
     def __init__(self) -> None:
         self._keys = _masking_keys()
+        self._mask = best_mask()
 
     def frame(self, payload: bytes, opcode: int) -> bytes:
         """A whole message as one frame."""
@@ -42,13 +45,7 @@ class FrameWriter:
             head = _MEDIUM(_FINAL | opcode, _MASKED | 126, size, key)
         else:
             head = _LONG(_FINAL | opcode, _MASKED | 127, size, key)
-        rest = -size % 4
-        if rest:
-            payload += bytes(rest)
-        # As one big number: a loop over bytes would cost a hundred times as much.
-        mask = int.from_bytes(key, "little") * _ones(len(payload) // 4)
-        masked = (int.from_bytes(payload, "little") ^ mask).to_bytes(len(payload), "little")
-        return head + (masked[:size] if rest else masked)
+        return head + self._mask(payload, key)
 
 
 class Message(NamedTuple):
@@ -91,7 +88,7 @@ class FrameReader:
                     break
                 first, payload = heard[at], bytes(heard[begin:end])
                 if first >= _FINAL and (first & 0x08 or (first & 0x0F and not self._parts)):
-                    messages.append(Message(first & 0x0F, payload))
+                    messages.append(_new(Message, (first & 0x0F, payload)))
                 else:
                     messages += self._piece(first, payload)
                 at = end
@@ -148,12 +145,6 @@ class FrameReader:
             return []
         parts, self._parts, self._parts_size = self._parts, [], 0
         return [Message(self._parts_opcode, b"".join(parts))]
-
-
-@functools.lru_cache(maxsize=16)
-def _ones(count: int) -> int:
-    """What repeats a number of four bytes so often where it is multiplied with it."""
-    return int.from_bytes(b"\1\0\0\0" * count, "little")
 
 
 def _masking_keys() -> Iterator[bytes]:

@@ -1,14 +1,10 @@
-"""Values from JSON that are kept for long and looked at by few, in a tenth of the memory."""
+"""Values from JSON that are kept for long and looked at by few, in a fraction of the memory."""
 
 import marshal
-import zlib
-from typing import Any
+import operator
+from typing import Any, List, Mapping, Sequence
 
-__all__ = ["Packed"]
-
-WINDOW_BITS = 12
-MEMORY_LEVEL = 4
-"""With so little the compressor works in 24 kB: with its own default, each of many threads takes 256."""
+__all__ = ["Packed", "PackedRows"]
 
 
 class Packed:
@@ -17,16 +13,36 @@ class Packed:
     __slots__ = ("_is_packed", "_kept")
 
     def __init__(self, value: Any) -> None:
-        self._kept: Any = value
-        self._is_packed = False
-        compress = zlib.compressobj(1, zlib.DEFLATED, WINDOW_BITS, MEMORY_LEVEL)
         try:
             # Not as JSON, which takes three times as long; it never leaves this process.
-            self._kept = compress.compress(marshal.dumps(value)) + compress.flush()
+            self._kept: Any = marshal.dumps(value)
             self._is_packed = True
         except ValueError:
             # It is nested too deeply for that, as nothing is that a server means. Then it stays as it is.
-            pass
+            self._kept = value
+            self._is_packed = False
 
     def __call__(self) -> Any:
-        return marshal.loads(zlib.decompress(self._kept)) if self._is_packed else self._kept
+        return marshal.loads(self._kept) if self._is_packed else self._kept
+
+
+class PackedRows:
+    """JSON objects with the same keys, as tokens have, kept without these. A call gives the objects back."""
+
+    __slots__ = ("_keys", "_packed")
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        keys = tuple(rows[0]) if rows else ()
+        kept: Sequence[Any] = rows
+        try:
+            # One key alone would give no rows; and some rows may have more of them.
+            if len(keys) > 1 and sum(map(len, rows)) == len(keys) * len(rows):
+                kept = [*map(operator.itemgetter(*keys), rows)]
+        except KeyError:
+            pass
+        self._keys = () if kept is rows else keys
+        self._packed = Packed(kept)
+
+    def __call__(self) -> List[Mapping[str, Any]]:
+        rows = self._packed()
+        return [dict(zip(self._keys, row)) for row in rows] if self._keys else rows

@@ -10,7 +10,7 @@ import functools
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
-from ..packed import Packed
+from ..packed import Packed, PackedRows
 from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
 from .failures import failure_in
 from .phrase import Phrase, Text, Token
@@ -247,7 +247,7 @@ class SonioxDecoder:
             # Once for all the finals of a frame: it may have thousands.
             self._packed = Packed(self._frame)
         return Transcript.later(
-            functools.partial(_words_of, Packed(segment.spoken), self._timeline),
+            functools.partial(_words_of, PackedRows(segment.spoken), self._timeline),
             text=said,
             is_final=True,
             start=start,
@@ -261,7 +261,7 @@ class SonioxDecoder:
         )
 
 
-def _words_of(tokens: Packed, timeline: Timeline) -> Dict[str, Any]:
+def _words_of(tokens: PackedRows, timeline: Timeline) -> Dict[str, Any]:
     phrase = Phrase(timeline).and_then(tokens())
     return {"words": phrase.words(), "confidence": phrase.confidence}
 
