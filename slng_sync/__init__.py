@@ -7,48 +7,49 @@ import importlib
 from typing import TYPE_CHECKING, Any, List
 
 from ._version import __version__
-from .audio.format import AudioFormat
-from .client import Client
-from .dialects import Dialect, Reson8, Soniox
-from .errors import (
-    AudioError,
-    AuthenticationError,
-    ConfigurationError,
-    ConnectError,
-    ConnectionLost,
-    DeviceLost,
-    DeviceNotFound,
-    ProtocolError,
-    QuotaError,
-    ServerError,
-    SessionClosed,
-    SlngError,
-    WaitTimeout,
-)
-from .events import (
-    AudioLost,
-    Closed,
-    Endpoint,
-    Event,
-    Flushed,
-    Level,
-    MicrophoneLost,
-    MicrophoneRestored,
-    MicrophoneSilent,
-    Ready,
-    Reconnected,
-    Reconnecting,
-    Transcript,
-    Translation,
-    Word,
-)
-from .session import Session, State, Stats
-from .transcript import TranscriptLog
 
 if TYPE_CHECKING:
+    from .audio.format import AudioFormat
     from .audio.microphone import Microphone
     from .audio.source import AudioSource
+    from .client import Client
+    from .dialects import Dialect, Reson8, Soniox
+    from .errors import (
+        AudioError,
+        AuthenticationError,
+        ConfigurationError,
+        ConnectError,
+        ConnectionLost,
+        DeviceLost,
+        DeviceNotFound,
+        ProtocolError,
+        QuotaError,
+        ServerError,
+        SessionClosed,
+        SlngError,
+        WaitTimeout,
+    )
+    from .events import (
+        AudioLost,
+        Closed,
+        Endpoint,
+        Event,
+        Flushed,
+        Level,
+        MicrophoneLost,
+        MicrophoneRestored,
+        MicrophoneSilent,
+        Ready,
+        Reconnected,
+        Reconnecting,
+        Transcript,
+        Translation,
+        Word,
+    )
+    from .session import Session
     from .sessions import Sessions
+    from .state import State, Stats
+    from .transcript import TranscriptLog
 
 __all__ = [
     "AudioError",
@@ -94,15 +95,41 @@ __all__ = [
     "__version__",
 ]
 
-# What not every program needs is loaded when it is first named.
-_LATER = {"AudioSource": ".audio.source", "Microphone": ".audio.microphone", "Sessions": ".sessions"}
+# Each name is loaded when it is first asked for, from the module where it is at home: a program that only
+# names the package, or its errors, waits for nothing.
+_HOMES = {
+    "audio.format": "AudioFormat",
+    "audio.microphone": "Microphone",
+    "audio.source": "AudioSource",
+    "client": "Client",
+    "dialects": "Dialect Reson8 Soniox",
+    "errors": """
+        AudioError AuthenticationError ConfigurationError ConnectError ConnectionLost DeviceLost
+        DeviceNotFound ProtocolError QuotaError ServerError SessionClosed SlngError WaitTimeout
+    """,
+    "events": """
+        AudioLost Closed Endpoint Event Flushed Level MicrophoneLost MicrophoneRestored MicrophoneSilent Ready
+        Reconnected Reconnecting Transcript Translation Word
+    """,
+    "session": "Session",
+    "sessions": "Sessions",
+    "state": "State Stats",
+    "transcript": "TranscriptLog",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name not in _LATER:
+        if name not in _HOME_OF:
+            try:
+                # As ``slng_sync.errors`` is written where the package was imported.
+                return importlib.import_module(f".{name}", __name__)
+            except ModuleNotFoundError as error:
+                if error.name != f"{__name__}.{name}":
+                    raise
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(_LATER[name], __name__), name)
+        value = globals()[name] = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
         return value
 
 

@@ -131,7 +131,10 @@ class Dispatch:
             # Asked in this order: what was put before it was closed is still delivered.
             closed = self._closed
             while self._items:
-                self._deliver_next()
+                if self._to is None:
+                    self._deliver_one(self._items.popleft())
+                else:
+                    self._deliver_next()
             if closed:
                 return
             self._idle()
@@ -144,9 +147,7 @@ class Dispatch:
         except IndexError:
             # Another thread that polls was faster.
             return False
-        if self._to is None:
-            self._deliver_one(item)
-        elif callable(self._to):
+        if callable(self._to):
             self._hand_over(item)
         else:
             self._deliver(item)

@@ -7,7 +7,7 @@ from typing import Iterator, List, NamedTuple, Tuple, Union
 from .errors import ProtocolError
 from .mask import best_mask
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "FrameReader", "FrameWriter", "Message"]
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Bytes", "FrameReader", "FrameWriter", "Message"]
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 MESSAGE_LIMIT = 4 << 20
@@ -16,13 +16,13 @@ CONTROL_LIMIT = 125
 MESSAGES_AT_ONCE = 500
 """Messages to read before somebody else gets the lock."""
 
+Bytes = Union[bytes, bytearray, memoryview]
+
 _FINAL = 0x80
 _MASKED = 0x80
 _SHORT = struct.Struct("!BB4s").pack
 _MEDIUM = struct.Struct("!BBH4s").pack
 _LONG = struct.Struct("!BBQ4s").pack
-# Without the function in Python that the constructor of a NamedTuple is.
-_new = tuple.__new__
 _OPCODES = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 
 
@@ -70,12 +70,12 @@ class FrameReader:
         self._parts_size = 0
         self._parts_opcode = 0
 
-    def read(self, data: bytes = b"") -> List[Message]:
+    def read(self, data: Bytes = b"") -> List[Message]:
         """The messages and control frames that are whole with this; some at a time, where they are many.
 
         Raises ``ProtocolError`` for what breaks the protocol, or the bounds; what came before it comes first.
         """
-        heard: Union[bytes, bytearray] = data
+        heard: Bytes = data
         if self._rest:
             self._rest += data
             heard = self._rest
@@ -88,7 +88,8 @@ class FrameReader:
                     break
                 first, payload = heard[at], bytes(heard[begin:end])
                 if first >= _FINAL and (first & 0x08 or (first & 0x0F and not self._parts)):
-                    messages.append(_new(Message, (first & 0x0F, payload)))
+                    # Without the function in Python that the constructor of a NamedTuple is.
+                    messages.append(tuple.__new__(Message, (first & 0x0F, payload)))
                 else:
                     messages += self._piece(first, payload)
                 at = end
@@ -106,7 +107,7 @@ class FrameReader:
         return messages
 
     @staticmethod
-    def _payload_at(heard: Union[bytes, bytearray], at: int) -> Tuple[int, int]:
+    def _payload_at(heard: Bytes, at: int) -> Tuple[int, int]:
         """Where the payload of the frame at ``at`` begins and ends, as far as that is known by now."""
         if len(heard) < at + 2:
             return at, at + 2

@@ -114,7 +114,8 @@ class Run:
 
     def append_bytes(self, start: int, pcm: bytes, frames: int) -> None:
         """Append audio that is in memory."""
-        self.chunks.append(Chunk(start, pcm))
+        # Without the function in Python that the constructor of a NamedTuple is.
+        self.chunks.append(tuple.__new__(Chunk, (start, pcm)))
         self.frames += frames
         self.in_memory += frames
 

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream"]
 
+# For the paths of every chunk and frame: some Pythons look a member up by a function in Python.
+STREAMING, DRAINING = State.STREAMING, State.DRAINING
+
 
 class Stream:
     """One stream of audio, below the public face of its session. Methods may be called from any thread.
@@ -191,7 +194,7 @@ class Stream:
     def send(self, pcm: bytes, timeout: Optional[float]) -> None:
         """Put audio in, waiting for room. Raises what has ended the stream, and ``WaitTimeout``."""
         with self.lock:
-            if self.state >= State.DRAINING or self.aborted:
+            if self.state >= DRAINING or self.aborted:
                 raise self._refusal()
             if self._ear is None and not self.muted:
                 fits = self.intake.put(pcm, timeout)
@@ -381,7 +384,7 @@ class Stream:
     def steady_line(self) -> Optional[Line]:
         """The line, while nothing is to be done on it but to speak and to listen."""
         line = self.line
-        if line is None or self.state is not State.STREAMING or self.fault is not None:
+        if line is None or self.state is not STREAMING or self.fault is not None:
             return None
         return line if line.closed is None and line.exchange.failure is None else None
 

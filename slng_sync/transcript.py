@@ -38,12 +38,14 @@ class TranscriptLog:
 
     def add(self, transcript: Transcript) -> None:
         """Append a final, which replaces the open partial; or replace the open partial by a newer one."""
-        with self._lock:
-            if transcript.is_final:
-                self._finals.append(transcript.to_keep())
-                self._duration = max(self._duration, transcript.end or 0.0)
+        if not transcript.is_final:
             # A partial without text says that nothing is open any more.
-            self._partial = transcript if transcript.text and not transcript.is_final else None
+            self._partial = transcript if transcript.text else None
+            return
+        with self._lock:
+            self._finals.append(transcript.to_keep())
+            self._duration = max(self._duration, transcript.end or 0.0)
+            self._partial = None
 
     @property
     def finals(self) -> Tuple[Transcript, ...]:

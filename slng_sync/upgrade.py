@@ -124,7 +124,7 @@ class HandshakePipe:
         if not data and not self._transport.at_end:
             bounds = self._opening._replace(deadline=min(until, self._opening.deadline))
             bounds.wait(self._transport.sock, write=bool(self._transport.backlog))
-        return data
+        return bytes(data)
 
 
 def _refusal(status: Optional[int], headers: Mapping[str, str], said: str, address: str) -> ConnectError:

@@ -1,5 +1,7 @@
 import ast
 import importlib
+import subprocess
+import sys
 from pathlib import Path
 from typing import Iterator
 
@@ -30,3 +32,23 @@ def test_the_package_itself_says_what_is_public() -> None:
     package = importlib.import_module("slng_sync")
     assert {"Client", "Microphone", "Reson8", "Soniox", "Transcript", "__version__"} <= set(package.__all__)
     assert set(package.__all__) <= set(dir(package))
+    for name in set(package.__all__) - {"__version__"}:
+        assert name in importlib.import_module(f"slng_sync.{package._HOME_OF[name]}").__all__
+
+
+def test_what_was_only_named_is_loaded_when_it_is_asked_for() -> None:
+    program = """if True:
+        import sys, slng_sync
+        print(sorted(each for each in sys.modules if each.startswith("slng_sync.")))
+        print(slng_sync.errors.SlngError is slng_sync.SlngError, "slng_sync.client" in sys.modules)
+        print(hasattr(slng_sync, "nothing"), "slng_sync.client" in sys.modules)
+        from slng_sync import *
+        print(Client is slng_sync.client.Client, Microphone.__module__)
+    """
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True, timeout=30)
+    assert done.stdout.decode().splitlines() == [
+        "['slng_sync._version']",
+        "True False",
+        "False False",
+        "True slng_sync.audio.microphone",
+    ]

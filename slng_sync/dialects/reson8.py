@@ -4,7 +4,7 @@ Wire facts are from the SLNG model page of ``reson8/reson8stt:v1`` where nothing
 """
 
 import math
-from base64 import b64encode
+from binascii import b2a_base64
 from dataclasses import dataclass
 from typing import Any, ClassVar, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -100,7 +100,9 @@ class Reson8(Dialect):
         if self.audio_envelope == "binary":
             return Frame(pcm, True)
         # Put together by hand: a JSON encoder would look at every character of the base64.
-        return Frame(b'{"type":"audio","data":"' + b64encode(pcm) + b'"}')
+        message = b'{"type":"audio","data":"' + b2a_base64(pcm, newline=False) + b'"}'
+        # Without the function in Python that the constructor of a NamedTuple is.
+        return tuple.__new__(Frame, (message, False))
 
     def finalize(self) -> Frame:
         """Flushes what is buffered; answered by ``flush_confirmation``."""

@@ -144,7 +144,8 @@ class Soniox(Dialect):
 
     def audio(self, pcm: bytes) -> Frame:
         """Plain binary. An empty one would end the stream."""
-        return Frame(pcm, True)
+        # Without the function in Python that the constructor of a NamedTuple is.
+        return tuple.__new__(Frame, (pcm, True))
 
     def finalize(self) -> Frame:
         """Makes every pending token final; answered by ``<fin>`` [soniox manual-finalization]."""

@@ -48,14 +48,6 @@ class Segment:
         if token.get("translation_status") == "original":
             self.awaits_translation = True
 
-    def add_plain(self, token: Token) -> bool:
-        """Add a token that goes on with what is spoken, whatever that is; False where there is no room."""
-        if len(self.spoken) >= LONGEST_SEGMENT:
-            return False
-        self.text.text += token["text"]
-        self.spoken.append(token)
-        return True
-
     def span(self) -> Tuple[Optional[float], Optional[float]]:
         """When it began and ended on the session's clock; None where nothing tells."""
         spoken = [token for token in self.spoken if token["text"].strip()]
@@ -117,7 +109,8 @@ class SonioxDecoder:
             heard = self._fold(tokens)
         settled = number(frame.get("final_audio_proc_ms", frame.get("audio_final_proc_ms")))
         if settled:
-            heard.append(Settled(self._timeline.end(settled / 1000)))
+            # Without the function in Python that the constructor of a NamedTuple is.
+            heard.append(tuple.__new__(Settled, (self._timeline.end(settled / 1000),)))
         if frame.get("finished") is True:
             heard += [*self.end(), Finished()]
         return heard
@@ -146,7 +139,10 @@ class SonioxDecoder:
             self._tail = []
         return finals
 
-    def _fold(self, tokens: Sequence[object]) -> List[Heard]:
+    def _fold(self, tokens: List[Any]) -> List[Heard]:
+        partial = self._fold_plain(tokens)
+        if partial is not None:
+            return partial
         heard: List[Heard] = []
         self._tail = tail = []
         for token in tokens:
@@ -159,10 +155,31 @@ class SonioxDecoder:
                 heard += self._take_marked(token)
             elif not token.get("is_final"):
                 tail.append(token)
-            elif not _are_plain((token,)) or not self._open.add_plain(token):
+            else:
                 heard += self._take(token)
-        heard += self._partial(any(isinstance(each, Transcript) for each in heard) if heard else False)
+        heard += self._partial(any(isinstance(each, Transcript) for each in heard))
         return heard
+
+    def _fold_plain(self, tokens: List[Any]) -> Optional[List[Heard]]:
+        """Fold tokens that do nothing but go on with what is said, as most do; None where they do more.
+
+        All at once: one after the other they would cost three times as much.
+        """
+        try:
+            texts = [token["text"] for token in tokens]
+            finals = [token["is_final"] for token in tokens]
+            has_marker = "<" in "".join(texts)
+        except (KeyError, TypeError):
+            return None
+        segment, count = self._open, finals.count(True)
+        if has_marker or finals.count(False) != len(finals) - count or True in finals[count:]:
+            return None
+        if not _are_plain(tokens) or len(segment.spoken) + count > LONGEST_SEGMENT:
+            return None
+        segment.text.text += "".join(texts[:count])
+        segment.spoken += tokens[:count]
+        self._tail = tail = tokens[count:]
+        return self._show((segment.text.text + "".join(texts[count:])).strip(), tail)
 
     def _take_marked(self, marked: Token) -> List[Heard]:
         """Take a token that may have markers in it, or be one."""
@@ -204,21 +221,21 @@ class SonioxDecoder:
             return finals
         return [*finals, self._final(segment)]
 
-    def _partial(self, had_final: bool) -> List[Transcript]:
-        segment, tail = self._open, self._tail
-        translated: List[Token] = []
-        if _are_plain(tail):
-            spoken = tail
-            shown = (segment.text.text + "".join([token["text"] for token in tail])).strip()
-        else:
-            translated = [token for token in tail if _is_translation(token)]
-            spoken = [token for token in tail if not _is_translation(token)]
-            shown = segment.text.and_then(spoken).text.strip()
-        if shown == self._shown and not (had_final and shown):
+    def _partial(self, had_final: bool) -> List[Heard]:
+        translated = [token for token in self._tail if _is_translation(token)]
+        spoken = [token for token in self._tail if not _is_translation(token)]
+        shown = self._open.text.and_then(spoken).text.strip()
+        if had_final:
+            # The final took the place of what was shown; what is open now is shown anew.
+            self._shown = ""
+        return self._show(shown, spoken, translated)
+
+    def _show(self, shown: str, spoken: List[Token], translated: Sequence[Token] = ()) -> List[Heard]:
+        """The partial that says so, unless the last one did."""
+        if shown == self._shown:
             return []
         self._shown = shown
-        if had_final and not shown:
-            return []
+        segment = self._open
         stable = segment.text.text.lstrip()
         stable = stable if shown.startswith(stable) else stable.rstrip()
         return [
@@ -228,7 +245,6 @@ class SonioxDecoder:
                 is_final=False,
                 stable=stable,
                 translation=_translation(segment, translated) if translated or segment.translated else None,
-                complete=True,
                 raw=self._frame,
             )
         ]
