@@ -163,7 +163,7 @@ class SonioxDecoder:
     def _fold_plain(self, tokens: List[Any]) -> Optional[List[Heard]]:
         """Fold tokens that do nothing but go on with what is said, as most do; None where they do more.
 
-        All at once: one after the other they would cost three times as much.
+        All at once, which costs less than one after the other.
         """
         try:
             texts = [token["text"] for token in tokens]

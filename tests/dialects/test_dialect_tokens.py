@@ -414,3 +414,34 @@ def test_what_a_transcript_does_not_have_is_an_attribute_error() -> None:
         assert partial.txt
     with pytest.raises(dataclasses.FrozenInstanceError):
         partial.words = ()
+
+
+odd_tokens = st.fixed_dictionaries(
+    {"text": st.one_of(pieces, st.sampled_from(["<end>", " a<end>", "<", ""]), st.none())},
+    optional={
+        "is_final": st.sampled_from([True, False, 1, 0, "yes", None]),
+        "speaker": st.sampled_from(["1", "2"]),
+        "translation_status": st.sampled_from(["none", "original", "translation"]),
+        "start_ms": st.integers(0, 5000),
+    },
+)
+plain_tokens = st.fixed_dictionaries(
+    {"text": pieces, "is_final": st.booleans(), "end_ms": st.integers(0, 99)}
+)
+
+
+@given(st.lists(st.lists(plain_tokens | odd_tokens | st.none(), max_size=6), max_size=8))
+def test_tokens_folded_all_at_once_say_what_they_say_one_by_one(frames: List[List[Any]]) -> None:
+    at_once, one_by_one = Listener(), Listener()
+
+    class OneByOne(type(one_by_one.decoder)):  # type: ignore[misc]
+        __slots__ = ()
+
+        def _fold_plain(self, tokens: List[Any]) -> None:
+            return None
+
+    one_by_one.decoder = OneByOne(Tape())
+    for tokens in frames:
+        said = {"tokens": tokens, "final_audio_proc_ms": 100}
+        assert at_once.decoder(said) == one_by_one.decoder(said)
+    assert at_once.decoder.end(promote=True) == one_by_one.decoder.end(promote=True)
