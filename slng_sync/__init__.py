@@ -121,16 +121,17 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> Any:
-        if name not in _HOME_OF:
+        if name in _HOME_OF:
+            value = globals()[name] = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
+            return value
+        # As ``slng_sync.errors`` is written where the package was imported. Not ``__main__``: that would run.
+        if not name.startswith("_"):
             try:
-                # As ``slng_sync.errors`` is written where the package was imported.
                 return importlib.import_module(f".{name}", __name__)
             except ModuleNotFoundError as error:
                 if error.name != f"{__name__}.{name}":
                     raise
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = globals()[name] = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
-        return value
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> List[str]:

@@ -81,7 +81,7 @@ def test_what_was_said_takes_a_few_kilobytes_for_each_final() -> None:
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    # As objects the words alone take twelve thousand, and the frame another twelve.
+    # As objects the words alone take twelve thousand.
     assert size / 200 < 9000
     assert [word.text for word in log[-1].words[:2]] == ["word0", "word1"]
     assert log[-1].words[0].start == log[-1].start == 995.0
