@@ -1,10 +1,9 @@
 """Values from JSON that are kept for long and looked at by few, in a fraction of the memory."""
 
 import marshal
-import operator
-from typing import Any, List, Mapping, Sequence
+from typing import Any
 
-__all__ = ["Packed", "PackedRows"]
+__all__ = ["Packed"]
 
 
 class Packed:
@@ -24,25 +23,3 @@ class Packed:
 
     def __call__(self) -> Any:
         return marshal.loads(self._kept) if self._is_packed else self._kept
-
-
-class PackedRows:
-    """JSON objects with the same keys, as tokens have, kept without these. A call gives the objects back."""
-
-    __slots__ = ("_keys", "_packed")
-
-    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        keys = tuple(rows[0]) if rows else ()
-        kept: Sequence[Any] = rows
-        try:
-            # One key alone would give no rows; and some rows may have more of them.
-            if len(keys) > 1 and sum(map(len, rows)) == len(keys) * len(rows):
-                kept = [*map(operator.itemgetter(*keys), rows)]
-        except KeyError:
-            pass
-        self._keys = () if kept is rows else keys
-        self._packed = Packed(kept)
-
-    def __call__(self) -> List[Mapping[str, Any]]:
-        rows = self._packed()
-        return [dict(zip(self._keys, row)) for row in rows] if self._keys else rows

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from slng_sync import Soniox, Transcript, TranscriptLog
 from slng_sync.audio.format import AudioFormat
-from slng_sync.packed import Packed, PackedRows
+from slng_sync.packed import Packed
 from slng_sync.send_queue import SendQueue
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
@@ -20,13 +20,6 @@ def test_a_value_comes_back_new_each_time(value: Any) -> None:
     packed = Packed(value)
     assert packed() == packed() == value
     assert not isinstance(value, (list, dict)) or packed() is not packed()
-
-
-@given(st.lists(st.dictionaries(st.sampled_from("abc"), SCALARS), max_size=5))
-def test_rows_come_back_whether_they_are_alike_or_not(rows: Any) -> None:
-    assert PackedRows(rows)() == rows
-    alike = [{"text": "a", **row} for row in rows if len(row) == 3]
-    assert PackedRows(alike)() == alike
 
 
 def test_half_a_surrogate_pair_comes_back_as_well() -> None:

@@ -3,14 +3,13 @@
 A frame costs its own tokens only, however long the utterance is by then. No I/O.
 """
 
-from typing import Any, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ..events import Word
 from .base import Timeline, label, number
+from .token_run import Token
 
-__all__ = ["Phrase", "Text", "Token"]
-
-Token = Mapping[str, Any]
+__all__ = ["Phrase", "Text"]
 
 
 class Text:

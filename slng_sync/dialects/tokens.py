@@ -10,10 +10,11 @@ import functools
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
-from ..packed import Packed, PackedRows
+from ..packed import Packed
 from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
 from .failures import failure_in
-from .phrase import Phrase, Text, Token
+from .phrase import Phrase, Text
+from .token_run import Token, TokenRun
 
 __all__ = ["SonioxDecoder"]
 
@@ -24,15 +25,22 @@ FIN_MARKER = "<fin>"
 
 
 class Segment:
-    """The final tokens of a transcript to be, and those of its translation."""
+    """The final tokens of a transcript to be, and the text of its translation.
 
-    __slots__ = ("_known", "_timeline", "awaits_translation", "spoken", "text", "translated", "translation")
+    ``translated_to`` is the language of that; ``is_translated`` and ``awaits_translation`` say whether any of
+    it has come, and whether some will.
+    """
+
+    __slots__ = """
+        _known _timeline awaits_translation is_translated spoken text translated_to translation
+    """.split()
 
     def __init__(self, timeline: Timeline) -> None:
         self.text = Text()
-        self.spoken: List[Token] = []
+        self.spoken = TokenRun()
         self.translation = Text()
-        self.translated: List[Token] = []
+        self.translated_to: Optional[str] = None
+        self.is_translated = False
         self.awaits_translation = False
         self._timeline = timeline
         self._known = (0, Phrase(timeline))
@@ -41,40 +49,39 @@ class Segment:
         """Add a token to what it belongs to."""
         if _is_translation(token):
             self.translation.add(token)
-            self.translated.append(token)
+            self.is_translated = True
+            self.translated_to = self.translated_to or label(token.get("language"))
             return
         self.text.add(token)
-        self.spoken.append(token)
+        self.spoken.extend((token,))
         if token.get("translation_status") == "original":
             self.awaits_translation = True
 
     def span(self) -> Tuple[Optional[float], Optional[float]]:
         """When it began and ended on the session's clock; None where nothing tells."""
-        spoken = [token for token in self.spoken if token["text"].strip()]
-        starts = [start for token in spoken if (start := number(token.get("start_ms"))) is not None]
-        ends = [end for token in spoken if (end := number(token.get("end_ms"))) is not None]
+        start, end = self.spoken.span()
         return (
-            self._timeline.start(min(starts) / 1000) if starts else None,
-            self._timeline.end(max(ends) / 1000) if ends else None,
+            None if start is None else self._timeline.start(start / 1000),
+            None if end is None else self._timeline.end(end / 1000),
         )
 
     def is_over(self, token: Token) -> bool:
         """Whether a spoken token had better begin another one."""
-        full = len(self.spoken) >= LONGEST_SEGMENT and token["text"][:1].isspace()
+        full = self.spoken.count >= LONGEST_SEGMENT and token["text"][:1].isspace()
         return full or self.text.differs_from(token)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was said."""
-        return not self.translated and not self.text.text.strip()
+        return not self.is_translated and not self.text.text.strip()
 
     def phrase(self, count: int) -> Phrase:
         """The words of the first ``count`` spoken tokens; callable from any thread."""
         known, phrase = self._known
         if known > count:
-            return Phrase(self._timeline).and_then(self.spoken[:count])
+            return Phrase(self._timeline).and_then(self.spoken.between(0, count))
         # Replaced and never changed: whoever else is here finds the old one or the new one.
-        self._known = (count, phrase.and_then(self.spoken[known:count]))
+        self._known = (count, phrase.and_then(self.spoken.between(known, count)))
         return self._known[1]
 
 
@@ -174,10 +181,10 @@ class SonioxDecoder:
         segment, count = self._open, finals.count(True)
         if has_marker or finals.count(False) != len(finals) - count or True in finals[count:]:
             return None
-        if not _are_plain(tokens) or len(segment.spoken) + count > LONGEST_SEGMENT:
+        if not _are_plain(tokens) or segment.spoken.count + count > LONGEST_SEGMENT:
             return None
         segment.text.text += "".join(texts[:count])
-        segment.spoken += tokens[:count]
+        segment.spoken.extend(tokens[:count])
         self._tail = tail = tokens[count:]
         return self._show((segment.text.text + "".join(texts[count:])).strip(), tail)
 
@@ -204,7 +211,7 @@ class SonioxDecoder:
 
     def _translate(self, token: Token) -> None:
         """Give a translated token to the last spoken text in the language it was translated from."""
-        candidates = [each for each in (*self._held, self._open) if each.spoken]
+        candidates = [each for each in (*self._held, self._open) if each.spoken.count]
         source = label(token.get("source_language"))
         fitting = [each for each in candidates if not source or each.text.language in (None, source)]
         chosen = (fitting or candidates or [self._open])[-1]
@@ -240,11 +247,11 @@ class SonioxDecoder:
         stable = stable if shown.startswith(stable) else stable.rstrip()
         return [
             Transcript.later(
-                functools.partial(_details, segment, len(segment.spoken), spoken),
+                functools.partial(_details, segment, segment.spoken.count, spoken),
                 text=shown,
                 is_final=False,
                 stable=stable,
-                translation=_translation(segment, translated) if translated or segment.translated else None,
+                translation=_translation(segment, translated) if translated or segment.is_translated else None,
                 raw=self._frame,
             )
         ]
@@ -259,11 +266,12 @@ class SonioxDecoder:
         """All of a segment; what it takes to make its words is packed, because finals are kept."""
         said = segment.text.text.strip()
         start, end = segment.span()
+        segment.spoken.close()
         if self._packed is None:
             # Once for all the finals of a frame: it may have thousands.
             self._packed = Packed(self._frame)
         return Transcript.later(
-            functools.partial(_words_of, PackedRows(segment.spoken), self._timeline),
+            functools.partial(_words_of, segment.spoken, self._timeline),
             text=said,
             is_final=True,
             start=start,
@@ -271,14 +279,14 @@ class SonioxDecoder:
             language=segment.text.language,
             speaker=segment.text.speaker,
             stable=said,
-            translation=_translation(segment, ()) if segment.translated else None,
+            translation=_translation(segment, ()) if segment.is_translated else None,
             complete=complete,
             raw=self._packed,
         )
 
 
-def _words_of(tokens: PackedRows, timeline: Timeline) -> Dict[str, Any]:
-    phrase = Phrase(timeline).and_then(tokens())
+def _words_of(tokens: TokenRun, timeline: Timeline) -> Dict[str, Any]:
+    phrase = Phrase(timeline).and_then(tokens.between(0, tokens.count))
     return {"words": phrase.words(), "confidence": phrase.confidence}
 
 
@@ -297,8 +305,8 @@ def _details(segment: Segment, count: int, tail: Sequence[Token]) -> Dict[str, A
 
 def _translation(segment: Segment, tail: Sequence[Token]) -> Translation:
     said = segment.translation.and_then(tail)
-    languages = (label(token.get("language")) for token in (*segment.translated, *tail))
-    return Translation(said.text.strip(), next(filter(None, languages), None))
+    languages = (label(token.get("language")) for token in tail)
+    return Translation(said.text.strip(), segment.translated_to or next(filter(None, languages), None))
 
 
 def _are_plain(tokens: Iterable[Token]) -> bool:
