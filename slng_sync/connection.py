@@ -66,9 +66,9 @@ class Connection:
     def receive(self) -> List[Received]:
         """What has come, some messages at a time, pings and pongs among them; a ping is answered.
 
-        The last one is ``Closed`` where the other side has closed. Raises ``ProtocolError`` for frames that
-        break the protocol, OSError on a broken connection; both only when all that came before has been
-        handed out.
+        They stay as they are until the next call; the last one is ``Closed`` where the other side has closed.
+        Raises ``ProtocolError`` for frames that break the protocol, OSError on a broken connection; both only
+        when all that came before has been handed out.
         """
         if self._broken is not None:
             raise self._broken
@@ -79,11 +79,11 @@ class Connection:
             self.has_more = reader.is_behind or transport.has_more
             for message in messages:
                 if message.opcode == CLOSE:
-                    received.append(self._closed(message.payload))
+                    received.append(self._closed(bytes(message.payload)))
                     return received
                 received.append(message)
                 if message.opcode == PING:
-                    self._pong(message.payload)
+                    self._pong(bytes(message.payload))
         except (ProtocolError, OSError) as error:
             self._broken = error
             self.has_more = True

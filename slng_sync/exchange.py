@@ -5,7 +5,6 @@ finalize and the end leave in order, how long an answer is waited for, when a ke
 no thread and no clock of its own: the time is handed in, in seconds of any clock that never goes back.
 """
 
-import json
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional
 
@@ -14,9 +13,7 @@ from .errors import ConnectError, ServerError, SlngError
 from .events import Flushed, Ready, Transcript
 from .send_queue import END, FINALIZE, Mark, SendQueue
 
-__all__ = ["Exchange", "MessageBudget", "Timing", "parse"]
-
-_scan: Any = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
+__all__ = ["Exchange", "MessageBudget", "Timing"]
 
 FIRST_SILENCE = 0.1
 """What stands in for a keepalive before the first audio, where only audio will do."""
@@ -309,13 +306,3 @@ class Exchange:
             self.finished = True
         else:
             self.failure = self.failure or error
-
-
-def parse(payload: bytes) -> Optional[Mapping[str, Any]]:
-    """A JSON object, or None."""
-    try:
-        said = payload.decode("utf-8").strip()
-        frame, end = _scan(said, 0)
-    except (ValueError, RecursionError, StopIteration):
-        return None
-    return frame if isinstance(frame, dict) and end == len(said) else None

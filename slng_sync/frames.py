@@ -49,10 +49,13 @@ class FrameWriter:
 
 
 class Message(NamedTuple):
-    """A message, or a control frame; ``opcode`` is that of its first frame."""
+    """A message, or a control frame; ``opcode`` is that of its first frame.
+
+    Its payload may be a part of what was given to read: it stays as it is until that is used again.
+    """
 
     opcode: int
-    payload: bytes
+    payload: Bytes
 
 
 class FrameReader:
@@ -86,7 +89,7 @@ class FrameReader:
                 begin, end = self._payload_at(heard, at)
                 if end > size:
                     break
-                first, payload = heard[at], bytes(heard[begin:end])
+                first, payload = heard[at], heard[begin:end]
                 if first >= _FINAL and (first & 0x08 or (first & 0x0F and not self._parts)):
                     # Without the function in Python that the constructor of a NamedTuple is.
                     messages.append(tuple.__new__(Message, (first & 0x0F, payload)))
@@ -130,7 +133,7 @@ class FrameReader:
             )
         return begin, begin + size
 
-    def _piece(self, first: int, payload: bytes) -> List[Message]:
+    def _piece(self, first: int, payload: Bytes) -> List[Message]:
         """Keep a piece of a message, within the bound; the message, once it is whole."""
         opcode = first & 0x0F
         begins = opcode != CONTINUATION
@@ -138,7 +141,7 @@ class FrameReader:
             raise ProtocolError("The server mixed up the pieces of its messages.")
         if begins:
             self._parts_opcode = opcode
-        self._parts.append(payload)
+        self._parts.append(bytes(payload))
         self._parts_size += len(payload)
         if self._parts_size > MESSAGE_LIMIT or len(self._parts) > PIECES_LIMIT:
             raise ProtocolError("The server sent a message in too many pieces, or one that is too long.")

@@ -9,8 +9,9 @@ from .callbacks import RawFrame
 from .connection import Closed, Connection, Received
 from .dialects.failures import is_failure
 from .errors import ConnectionLost, SlngError
-from .exchange import Exchange, parse
-from .frames import BINARY, TEXT
+from .exchange import Exchange
+from .frames import BINARY, TEXT, Bytes
+from .parsing import best_parse
 from .waiting import NEVER
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Line:
     """One connection from its opening to its close."""
 
     __slots__ = """
-        _answered _begun _trace closed connection exchange ignored pulse transport
+        _answered _begun _parse _trace closed connection exchange ignored pulse transport
     """.split()
 
     def __init__(
@@ -89,6 +90,7 @@ class Line:
         self.ignored = 0
         self._begun = pulse.begun
         self._answered = (pulse.begun, 0)
+        self._parse = best_parse()
         self._trace = trace
         if trace is not None:
             trace.opened(exchange, connection.redaction)
@@ -234,7 +236,7 @@ class Line:
         if isinstance(received, Closed):
             trace.closed(received.code, received.reason)
         elif received.opcode in (TEXT, BINARY):
-            trace.received(received.payload, received.opcode == BINARY)
+            trace.received(bytes(received.payload), received.opcode == BINARY)
 
     def _is_unanswered(self, now: float) -> bool:
         """Whether the server lives but has forgotten the stream: a frame comes for all audio, in time."""
@@ -244,8 +246,8 @@ class Line:
         limit = self.pulse.limit
         return self.exchange.dialect.answers_audio and now - answered_at >= limit and unanswered >= limit / 2
 
-    def _hear(self, payload: bytes, now: float, raw: bool) -> List[Any]:
-        frame = parse(payload)
+    def _hear(self, payload: Bytes, now: float, raw: bool) -> List[Any]:
+        frame = self._parse(payload)
         if frame is None:
             self.ignored += 1
             return []

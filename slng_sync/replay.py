@@ -17,7 +17,8 @@ from .dialects.base import Dialect
 from .dispatch import Dispatch
 from .errors import SlngError
 from .events import Closed, Transcript
-from .exchange import Exchange, MessageBudget, Timing, parse
+from .exchange import Exchange, MessageBudget, Timing
+from .parsing import parse
 from .send_queue import END, FINALIZE, SendQueue
 from .trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
 from .transcript import TranscriptLog

@@ -10,7 +10,7 @@ from slng_sync.audio.format import AudioFormat
 from slng_sync.dialects import Dialect
 from slng_sync.errors import ConnectError
 from slng_sync.events import Flushed, Ready, Transcript
-from slng_sync.exchange import Exchange, MessageBudget, Timing, parse
+from slng_sync.exchange import Exchange, MessageBudget, Timing
 from slng_sync.send_queue import END, FINALIZE, SendQueue
 
 SECOND = bytes(32000)
@@ -251,11 +251,3 @@ def test_the_budget_allows_a_few_messages_at_once() -> None:
         assert budget.free_at <= 1000.0
         budget.spend(1000.0)
     assert budget.free_at > 1000.0
-
-
-@pytest.mark.parametrize(
-    "payload", [b"", b"\xff\xfe", b"nonsense", b"[1]", b"3", b"{", b"[" * 100_000, b'{"a":NaN']
-)
-def test_what_is_no_json_object_is_no_frame(payload: bytes) -> None:
-    """It is counted by whoever reads it, and ignored."""
-    assert parse(payload) is None

@@ -1,4 +1,4 @@
-"""A run of final tokens: what each tells of its word, most of it packed, as few ask for it and it is kept. No I/O."""
+"""A run of final tokens: what each tells of its word, packed, as it is kept and few ask for it. No I/O."""
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
@@ -15,7 +15,7 @@ Token = Mapping[str, Any]
 
 
 class TokenRun:
-    """Tokens in their order. One thread appends, any may read what was there when it asked how many there are."""
+    """Tokens in their order. One thread appends; any may read those it knows of by ``count``."""
 
     __slots__ = ("_end", "_kept", "_start", "count")
 

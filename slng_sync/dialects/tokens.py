@@ -251,7 +251,7 @@ class SonioxDecoder:
                 text=shown,
                 is_final=False,
                 stable=stable,
-                translation=_translation(segment, translated) if translated or segment.is_translated else None,
+                translation=_translation(segment, translated),
                 raw=self._frame,
             )
         ]
@@ -279,7 +279,7 @@ class SonioxDecoder:
             language=segment.text.language,
             speaker=segment.text.speaker,
             stable=said,
-            translation=_translation(segment, ()) if segment.is_translated else None,
+            translation=_translation(segment, ()),
             complete=complete,
             raw=self._packed,
         )
@@ -303,7 +303,9 @@ def _details(segment: Segment, count: int, tail: Sequence[Token]) -> Dict[str, A
     }
 
 
-def _translation(segment: Segment, tail: Sequence[Token]) -> Translation:
+def _translation(segment: Segment, tail: Sequence[Token]) -> Optional[Translation]:
+    if not tail and not segment.is_translated:
+        return None
     said = segment.translation.and_then(tail)
     languages = (label(token.get("language")) for token in tail)
     return Translation(said.text.strip(), segment.translated_to or next(filter(None, languages), None))

@@ -341,7 +341,7 @@ def converse(url: str, ca_file: str, count: int) -> List[bytes]:
             with lock:
                 received = connection.receive()
                 early, backlog = connection.has_more, connection.transport.backlog > 0
-            heard += [each.payload for each in received if isinstance(each, Message)]
+            heard += [bytes(each.payload) for each in received if isinstance(each, Message)]
             closed = any(isinstance(each, Closed) for each in received)
             if not (early or closed):
                 wait(connection.transport.sock, wake, 1.0, write=backlog)

@@ -10,7 +10,12 @@ from slng_sync.dialects.token_run import BATCH, TokenRun
 TIMES = st.none() | st.integers(0, 10**6) | st.floats(0, 1e6) | st.text(max_size=2)
 TOKENS = st.fixed_dictionaries(
     {"text": st.sampled_from([" a", "b", " ", ""])},
-    optional={"start_ms": TIMES, "end_ms": TIMES, "confidence": st.floats(0, 1), "speaker": st.text(max_size=2)},
+    optional={
+        "start_ms": TIMES,
+        "end_ms": TIMES,
+        "confidence": st.floats(0, 1),
+        "speaker": st.text(max_size=2),
+    },
 )
 PIECES = st.lists(st.lists(TOKENS, max_size=BATCH + 3), max_size=8)
 
