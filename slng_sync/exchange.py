@@ -259,7 +259,8 @@ class Exchange:
 
     def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
         """What a frame means, as far as it is anybody else's business."""
-        self.queue.under_way = max(0.0, self._caught_up_at - now)
+        ahead = self._caught_up_at - now
+        self.queue.under_way = ahead if ahead > 0.0 else 0.0
         heard: List[Heard] = []
         for each in self.decoder(frame):
             if isinstance(each, Transcript) or not self._note(each):

@@ -23,6 +23,8 @@ _MASKED = 0x80
 _SHORT = struct.Struct("!BB4s").pack
 _MEDIUM = struct.Struct("!BBH4s").pack
 _LONG = struct.Struct("!BBQ4s").pack
+_WHOLE_TEXT = _FINAL | TEXT
+_READ_MEDIUM = struct.Struct("!BBH").unpack_from
 _OPCODES = {CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG}
 
 
@@ -78,10 +80,14 @@ class FrameReader:
 
         Raises ``ProtocolError`` for what breaks the protocol, or the bounds; what came before it comes first.
         """
-        heard: Bytes = data
         if self._rest:
             self._rest += data
-            heard = self._rest
+            heard: Bytes = self._rest
+        elif self._is_one_text(data):
+            # Without the function in Python that the constructor of a NamedTuple is.
+            return [tuple.__new__(Message, (TEXT, data[4:]))]
+        else:
+            heard = data
         messages: List[Message] = []
         at, size, self.is_behind = 0, len(heard), False
         try:
@@ -91,8 +97,7 @@ class FrameReader:
                     break
                 first, payload = heard[at], heard[begin:end]
                 if first >= _FINAL and (first & 0x08 or (first & 0x0F and not self._parts)):
-                    # Without the function in Python that the constructor of a NamedTuple is.
-                    messages.append(tuple.__new__(Message, (first & 0x0F, payload)))
+                    messages.append(Message(first & 0x0F, payload))
                 else:
                     messages += self._piece(first, payload)
                 at = end
@@ -108,6 +113,11 @@ class FrameReader:
         elif at < size:
             self._rest += data[at:]
         return messages
+
+    def _is_one_text(self, data: Bytes) -> bool:
+        """Whether this is one text of medium length and nothing else, as nearly all that is read."""
+        size = len(data) - 4
+        return size > 0 and not self._parts and _READ_MEDIUM(data) == (_WHOLE_TEXT, 126, size)
 
     @staticmethod
     def _payload_at(heard: Bytes, at: int) -> Tuple[int, int]:

@@ -155,10 +155,10 @@ class SendQueue:
             return False
         if self.captured != self._continues_at or self.store is not None:
             return False
-        self._replay.append_bytes(self.captured, pcm, frames)
+        begin = self.captured
+        self._replay.append_bytes(begin, pcm, frames)
         self.stream_sent += frames
-        self.captured += frames
-        self._continues_at = self.sent = self.captured
+        self._continues_at = self.sent = self.captured = begin + frames
         if self._replay.in_memory > self.capacity:
             self._forget_what_is_too_much()
         return True

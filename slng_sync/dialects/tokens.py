@@ -7,7 +7,8 @@ change of language. Translated tokens belong to the spoken text before them, eve
 """
 
 import functools
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+import operator
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
 from ..packed import Packed
@@ -22,6 +23,8 @@ LONGEST_SEGMENT = 1000
 """Tokens of a final at the most, some minutes of speech: without endpoints nothing else cuts."""
 END_MARKER = "<end>"
 FIN_MARKER = "<fin>"
+_BESIDES = frozenset({"language", "speaker", "translation_status"})
+_text_of, _is_final = operator.itemgetter("text"), operator.itemgetter("is_final")
 
 
 class Segment:
@@ -173,18 +176,18 @@ class SonioxDecoder:
         All at once, which costs less than one after the other.
         """
         try:
-            texts = [token["text"] for token in tokens]
-            finals = [token["is_final"] for token in tokens]
-            has_marker = "<" in "".join(texts)
-        except (KeyError, TypeError):
+            texts = [*map(_text_of, tokens)]
+            finality = bytes(map(_is_final, tokens))
+            # Nobody has asked for speakers, languages or a translation where no token tells of them.
+            are_plain = "<" not in "".join(texts) and all(map(_BESIDES.isdisjoint, tokens))
+        except (KeyError, TypeError, ValueError):
             return None
-        segment, count = self._open, finals.count(True)
-        if has_marker or finals.count(False) != len(finals) - count or True in finals[count:]:
+        segment, count = self._open, len(finality.rstrip(b"\0"))
+        if not are_plain or finality.count(1) != count or segment.spoken.count + count > LONGEST_SEGMENT:
             return None
-        if not _are_plain(tokens) or segment.spoken.count + count > LONGEST_SEGMENT:
-            return None
-        segment.text.text += "".join(texts[:count])
-        segment.spoken.extend(tokens[:count])
+        if count:
+            segment.text.text += "".join(texts[:count])
+            segment.spoken.extend(tokens[:count])
         self._tail = tail = tokens[count:]
         return self._show((segment.text.text + "".join(texts[count:])).strip(), tail)
 
@@ -309,14 +312,6 @@ def _translation(segment: Segment, tail: Sequence[Token]) -> Optional[Translatio
     said = segment.translation.and_then(tail)
     languages = (label(token.get("language")) for token in tail)
     return Translation(said.text.strip(), segment.translated_to or next(filter(None, languages), None))
-
-
-def _are_plain(tokens: Iterable[Token]) -> bool:
-    """Whether they tell nothing of speakers, languages or a translation: nobody has asked for these."""
-    for token in tokens:
-        if "language" in token or "speaker" in token or "translation_status" in token:
-            return False
-    return True
 
 
 def _is_translation(token: Token) -> bool:
