@@ -57,13 +57,14 @@ class Dispatch:
         self._deliver_one = deliver
         self._idle = idle
         self._items: Deque[Any] = deque()
-        self._polled = threading.Condition()
         self._closed = False
         self._delivering_on: Optional[threading.Thread] = None
         self._ident: Optional[int] = None
         self._thread: Optional[threading.Thread] = None
-        self._wake = self._wake_poll
-        if to != "manual":
+        if to == "manual":
+            self._wake = self._wake_poll
+            self._polled = threading.Condition()
+        else:
             self._wake = wake
             # Daemon: a callback that never returns must not keep the process from ending.
             self._thread = threading.Thread(target=self._run, name="slng-callbacks", daemon=True)

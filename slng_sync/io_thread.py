@@ -1,7 +1,11 @@
-"""The thread that owns the connection: it opens, restores, times, closes, and reads where nobody else is."""
+"""What owns the connection: it opens, restores, times, closes, and reads where nobody else does.
+
+It has a thread, ``slng-io``, except while nothing is to be done on a line but to speak and to listen: then
+the timekeeper of all streams does what is due.
+"""
 
 import contextlib
-import threading
+import functools
 import time
 from typing import Any, Callable, List, Optional, Sequence
 
@@ -18,6 +22,7 @@ from .retry import Outage, RetrySchedule
 from .send_queue import END, FINALIZE
 from .state import State
 from .stream import Stream
+from .timekeeper import timekeeper
 from .transport import Watch
 from .waiting import NEVER
 
@@ -25,19 +30,23 @@ __all__ = ["IoThread"]
 
 GOODBYE = 1.0
 """How long the other side may take to close as well."""
+LINGER = 2.0
+"""Seconds that a thread stays after there was more for it to do than to keep the time."""
+BUSY = 0.01
+"""When to try again where somebody sends or reads in this moment; the timekeeper waits for nobody."""
 STEADY = 60.0
 """A connection that has held this long has worked, even if nobody spoke."""
 
 
 class IoThread:
-    """``slng-io``: one line after the other, from the first connection to the last word.
+    """One line after the other, from the first connection to the last word.
 
     ``raises`` says that a call is there to raise what ends the stream; ``accepted`` is told the dialect with
     which the server has let the stream begin.
     """
 
     __slots__ = """
-        _accepted _callbacks _outage _raises _refusal _schedule _stream _unfinished _watch thread
+        _accepted _callbacks _leave_at _outage _raises _refusal _schedule _stream _unfinished _watch
     """.split()
 
     def __init__(
@@ -58,15 +67,19 @@ class IoThread:
         self._outage: Optional[Outage] = None
         self._unfinished: List[Transcript] = []
         self._watch: Optional[Watch] = None
+        self._leave_at = NEVER
         stream.reader.read = self._read_along
-        # Daemon: at the end of the process ``lifetime`` gives it its time.
-        self.thread = threading.Thread(target=self._run, name="slng-io", daemon=True)
 
-    def _run(self) -> None:
+    def begin(self) -> None:
+        """What the thread does first; it returns at the end, or where the timekeeper takes over."""
+        self._run(self._connect)
+
+    def _run(self, prepare: Callable[[], None] = lambda: None) -> None:
         error: Optional[SlngError] = None
         try:
-            self._connect()
-            self._serve()
+            prepare()
+            if not self._serve():
+                return
         except SlngError as failure:
             error = failure
         except Exception as failure:
@@ -95,21 +108,27 @@ class IoThread:
             if stream.state < State.STREAMING:
                 stream.enter(State.WAITING_READY)
 
-    def _serve(self) -> None:
-        """Stay on one line after the other until everything was said."""
+    def _serve(self) -> bool:
+        """Stay on one line after the other until everything was said. False where it is left for now."""
         stream = self._stream
         while stream.line is not None:
             try:
-                self._stay(stream.line)
-                return
+                return self._stay(stream.line)
             except SlngError as cause:
                 if self._takes_nothing_along(cause):
-                    return
+                    break
                 self._restore(stream.line, cause)
+        return True
 
-    def _stay(self, line: Line) -> None:
-        """Wait, read and send until the conversation is over. Raises what ended it too early."""
+    def _stay(self, line: Line) -> bool:
+        """Wait, read and send until the conversation is over. Raises what ended it too early.
+
+        False where nobody is needed here any more, for now.
+        """
+        self._leave_at = time.monotonic() + LINGER if self._may_leave else NEVER
         while self._tend(line):
+            if self._has_left(line):
+                return False
             self._wait(line, line.due(time.monotonic()))
             with self._stream.lock:
                 # Not once it is known why it ends: a break after that says nothing more.
@@ -121,6 +140,65 @@ class IoThread:
             raise error
         if self._stream.state < State.DRAINING:
             raise line.lost("the server ended the stream", 1000)
+        return True
+
+    # While nothing is to be done on a line but to speak and to listen.
+
+    @property
+    def _may_leave(self) -> bool:
+        """Whether another thread reads, and nothing here may have to wait for a disk."""
+        stream = self._stream
+        polled = stream.settings.dispatch == "manual"
+        return not polled and stream.trace is None and stream.queue.store is None
+
+    def _has_left(self, line: Line) -> bool:
+        """Leave a line to the timekeeper, if it is steady and another thread reads it."""
+        stream = self._stream
+        with stream.lock:
+            now = time.monotonic()
+            if now < self._leave_at:
+                return False
+            if stream.steady_line() is not line or not stream.reader.is_listening or line.backlog:
+                self._leave_at = now + LINGER
+                return False
+            # It has a look at once: what has changed before it could be called is not missed.
+            stream.call_keeper = functools.partial(timekeeper.call, self)
+            try:
+                timekeeper.keep(self)
+            except RuntimeError:
+                stream.call_keeper, self._leave_at = None, NEVER
+                return False
+            self._watch = stream.io_thread = None
+            return True
+
+    def tend(self) -> Optional[float]:
+        """Do what is due for the timekeeper: when to come again, None where there is more to do than that."""
+        stream = self._stream
+        if not stream.lock.acquire(blocking=False):
+            return time.monotonic() + BUSY
+        try:
+            line = stream.steady_line()
+            if line is None or stream.reader.is_missed(time.monotonic()) or not self._tend(line):
+                return None
+            if stream.steady_line() is None or line.backlog or line.exchange.is_limited:
+                return None
+            now = time.monotonic()
+            return max(now + BUSY, min(line.due(now), stream.reader.missed_at))
+        except Exception:
+            # Who goes on meets it again, and tells it.
+            return None
+        finally:
+            stream.lock.release()
+
+    def go_on(self) -> None:
+        """The timekeeper has seen that there is more to do."""
+        stream = self._stream
+        stream.call_keeper = None
+        try:
+            stream.start_io(self._run)
+        except RuntimeError:
+            # The system gives no thread; at the end of a process Python 3.12 and later do not.
+            stream.reader.lend(self._run)
 
     # When a line breaks.
 
@@ -251,8 +329,10 @@ class IoThread:
 
     def _note_ready(self, now: float) -> None:
         stream = self._stream
-        if stream.state < State.DRAINING:
+        if stream.state < State.DRAINING and stream.state is not State.STREAMING:
             stream.enter(State.STREAMING)
+            # There is a line to listen to.
+            stream.reader.wake_up()
         if self._outage is not None:
             outage, self._outage = now - self._outage.begun, None
             self._deliver([Reconnected(outage, stream.queue.unsettled_seconds)])
@@ -284,6 +364,8 @@ class IoThread:
         stream = self._stream
         with stream.lock:
             until = min(until, stream.close_by)
+            if time.monotonic() < self._leave_at:
+                until = min(until, self._leave_at)
             if stream.state is State.DRAINING and stream.capture is not None and not stream.queue.ending:
                 until = min(until, stream.capture.given_up_at)
             backlog = line.backlog

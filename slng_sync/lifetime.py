@@ -6,6 +6,8 @@ import time
 import weakref
 from typing import Any, List
 
+from .timekeeper import timekeeper
+
 __all__ = ["keep_track"]
 
 EXIT_LIMIT = 2.0
@@ -31,6 +33,7 @@ def _forget_all() -> None:
     for session in list(_sessions):
         session.forget_parent()
     _sessions.clear()
+    timekeeper.forget_parent()
 
 
 atexit.register(_close_all)

@@ -15,6 +15,8 @@ __all__ = ["Reader"]
 
 PATIENCE = 0.05
 """Seconds that a callback may take before somebody else reads."""
+FLOOD_PAUSE = 0.0005
+"""Between two readings of more than can be read at once: who waits for the lock would not get it otherwise."""
 
 
 class Reader:
@@ -23,7 +25,7 @@ class Reader:
     From ``missed_at`` on somebody else has to read: a callback takes so long.
     """
 
-    __slots__ = ("_line", "_wake", "_watch", "is_listening", "missed_at", "read")
+    __slots__ = ("_line", "_wake", "_watch", "_work", "is_listening", "missed_at", "read")
 
     def __init__(self, line: Callable[[], Optional[Line]]) -> None:
         self.read: Callable[[Line], None] = lambda line: None
@@ -31,6 +33,7 @@ class Reader:
         self._line = line
         self._wake: Optional[WakeUp] = None
         self._watch: Optional[Watch] = None
+        self._work: Optional[Callable[[], None]] = None
         self.missed_at = NEVER
 
     def open(self) -> None:
@@ -48,22 +51,37 @@ class Reader:
         if self._wake is not None:
             self._wake.ring()
 
+    def lend(self, work: Callable[[], None]) -> None:
+        """Have something done on the thread that waits, as soon as no callback runs there."""
+        self._work = work
+        self.wake_up()
+
+    def is_missed(self, now: float) -> bool:
+        """Whether a callback takes so long that somebody else has to read, whoever was told of it by now."""
+        return not self.is_listening and (self.missed_at == NEVER or now >= self.missed_at)
+
     def wait(self) -> None:
         """Wait until there may be something to deliver; on the thread that delivers."""
+        if self._work is not None:
+            work, self._work = self._work, None
+            work()
+            return
         line = self._line()
         has_more = line is not None and line.connection.has_more
-        self.missed_at = NEVER
+        if has_more:
+            time.sleep(FLOOD_PAUSE)
         self.is_listening = line is not None
+        self.missed_at = NEVER
         try:
             has_come = self._watch_for(line).wait(0.0 if has_more else NEVER) or has_more
         except (OSError, ValueError):
             # The socket, or the wake-up, was closed in this moment: there is another line, or the end.
             has_come = False
-        self.is_listening = False
         if line is not None:
             self.missed_at = time.monotonic() + PATIENCE
-            if has_come:
-                self.read(line)
+        self.is_listening = False
+        if line is not None and has_come:
+            self.read(line)
 
     def _watch_for(self, line: Optional[Line]) -> Watch:
         sock = None if line is None else line.connection.transport.sock

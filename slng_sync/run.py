@@ -3,8 +3,7 @@
 Chunks know where they begin on the session's clock, so a run may have gaps. No I/O of its own, no lock.
 """
 
-from collections import deque
-from typing import Callable, Deque, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
+from typing import Callable, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
 
 __all__ = ["Audio", "Chunk", "Run", "Store", "Stored"]
 
@@ -59,7 +58,8 @@ class Run:
     __slots__ = ("_width", "chunks", "frames", "in_memory")
 
     def __init__(self, width: int) -> None:
-        self.chunks: Deque[Chunk] = deque()
+        # Lists, though taken from in front: they are short mostly, and an empty deque is as large as ten.
+        self.chunks: List[Chunk] = []
         self.frames = 0
         self.in_memory = 0
         self._width = width
@@ -126,7 +126,7 @@ class Run:
 
     def take_back(self, earlier: "Run") -> None:
         """Put another run before this one, and leave it empty."""
-        self.chunks.extendleft(reversed(earlier.chunks))
+        self.chunks[:0] = earlier.chunks
         self.frames += earlier.frames
         self.in_memory += earlier.in_memory
         earlier.chunks.clear()
@@ -134,22 +134,22 @@ class Run:
 
     def pop(self) -> Chunk:
         """Remove the first chunk."""
-        chunk = self.chunks.popleft()
+        chunk = self.chunks.pop(0)
         self._count(chunk, -1)
         return chunk
 
     def pop_until(self, position: int) -> None:
         """Remove the chunks that end at ``position`` or before it."""
-        chunks, width = self.chunks, self._width
-        while chunks:
-            start, audio = chunks[0]
+        width, count = self._width, 0
+        for start, audio in self.chunks:
             length = len(audio) // width
             if start + length > position:
-                return
-            chunks.popleft()
+                break
+            count += 1
             self.frames -= length
             if isinstance(audio, bytes):
                 self.in_memory -= length
+        del self.chunks[:count]
 
     def pop_oldest_in_memory(self) -> Chunk:
         """Remove the first chunk that takes up memory; there must be one."""
@@ -166,7 +166,7 @@ class Run:
             return chunk
         at = frames * self._width
         rest = Chunk(chunk.start + frames, chunk.audio[at:])
-        self.chunks.appendleft(rest)
+        self.chunks.insert(0, rest)
         self._count(rest, 1)
         return Chunk(chunk.start, chunk.audio[:at])
 
@@ -190,7 +190,7 @@ class Run:
         first = self.chunks[0]
         if isinstance(first.audio, bytes) and len(first.audio) == length * self._width:
             # What was put in leaves as it is: the ordinary case.
-            self.chunks.popleft()
+            del self.chunks[0]
             self.frames -= length
             self.in_memory -= length
             return [first], first.audio

@@ -1,9 +1,10 @@
 """What the threads of a session share: its state, its audio, its line; and who may do what to them.
 
-Three threads: ``slng-io`` opens the connection, times, restores and closes; ``slng-callbacks`` runs the
-user's functions, and between them reads the connection; ``slng-capture`` reads the source. One lock guards
-the send queue and the line; nobody holds it while waiting or while user code runs. Whoever puts audio in
-sends it at once where the connection takes it: a chunk wakes nobody, and a frame one thread.
+Three threads: ``slng-io`` opens the connection, times, restores and closes, and leaves the timing to the
+timekeeper of all streams while there is nothing else; ``slng-callbacks`` runs the user's functions, and
+between them reads the connection; ``slng-capture`` reads the source. One lock guards the send queue and the
+line; nobody holds it while waiting or while user code runs. Whoever puts audio in sends it at once where the
+connection takes it: a chunk wakes nobody, and a frame one thread.
 """
 
 import threading
@@ -25,6 +26,7 @@ from .outcome import Outcome
 from .reader import Reader
 from .send_queue import FINALIZE, Mark, SendQueue
 from .state import Settings, State, Stats
+from .timekeeper import timekeeper
 from .transport import WakeUp
 from .waiting import NEVER, Changes
 
@@ -45,13 +47,14 @@ class Stream:
     """One stream of audio, below the public face of its session. Methods may be called from any thread.
 
     ``lock`` guards it all, and ``changes`` tells of every change; ``line`` is there while a connection is in
-    use; ``close_by`` is when the stream has to have ended, on the monotonic clock.
+    use; ``close_by`` is when the stream has to have ended, on the monotonic clock. ``call_keeper`` is there
+    while the timekeeper does what the I/O thread would do.
     """
 
     __slots__ = """
-        _ear _record_path _thread _trace_audio _trace_path aborted audio_format capture changes close_by
-        complete connections delivery dialect dispatch fault ignored intake line lock muted never_opened
-        outcome queue reader settings state trace wake
+        _ear _record_path _trace_audio _trace_path aborted audio_format call_keeper capture changes close_by
+        complete connections delivery dialect dispatch fault ignored intake io_thread line lock muted
+        never_opened outcome queue reader settings state trace wake
     """.split()
 
     def __init__(
@@ -107,17 +110,18 @@ class Stream:
             tell=self.delivery.tell,
         )
         self.wake: Optional[WakeUp] = None
+        self.call_keeper: Optional[Callable[[], None]] = None
         self.line: Optional[Line] = None
         self.fault: Optional[SlngError] = None
         self.close_by = NEVER
         self.aborted = False
         self.connections = self.ignored = 0
-        self._thread: Optional[threading.Thread] = None
+        self.io_thread: Optional[threading.Thread] = None
 
     # From beginning to end, for the session.
 
-    def start(self, io_thread: threading.Thread) -> None:
-        """Start the thread that connects, unless the source can't be had."""
+    def start(self, run: Callable[[], None]) -> None:
+        """Start the thread that connects, unless the source can't be had; ``run`` is what it does."""
         if self.capture is not None:
             self.capture.check()
         self._open_files()
@@ -125,8 +129,17 @@ class Stream:
         self.reader.open()
         self.enter(State.CONNECTING)
         self.dispatch.start()
-        self._thread = io_thread
-        io_thread.start()
+        self.start_io(run)
+
+    def start_io(self, run: Callable[[], None]) -> None:
+        """Start an I/O thread. Raises RuntimeError where the system gives none."""
+        # Daemon: at the end of the process ``lifetime`` gives it its time.
+        self.io_thread = threading.Thread(target=run, name="slng-io", daemon=True)
+        try:
+            self.io_thread.start()
+        except RuntimeError:
+            self.io_thread = None
+            raise
 
     def start_capture(self) -> None:
         """Start to read the source, if there is one."""
@@ -158,8 +171,12 @@ class Stream:
     def join(self, timeout: float) -> bool:
         """Wait for the threads; whether every callback has run."""
         until = time.monotonic() + timeout
-        if self._thread is not None:
-            self._thread.join(max(0.0, timeout))
+        if self.state is not State.NEW:
+            # The thread that ends it may not have begun yet.
+            self.wait_for(lambda: self.state is State.CLOSED, max(0.0, timeout))
+        if self.io_thread is not None:
+            self.io_thread.join(max(0.0, until - time.monotonic()))
+        timekeeper.join(until - time.monotonic())
         if self.capture is not None:
             self.capture.join(max(0.0, until - time.monotonic()))
         return self.dispatch.join(max(0.0, until - time.monotonic()))
@@ -187,7 +204,7 @@ class Stream:
     @property
     def may_wait(self) -> bool:
         """Whether the calling thread may wait for the stream: its own threads may not."""
-        return not self.dispatch.in_callback and threading.current_thread() is not self._thread
+        return not self.dispatch.in_callback and threading.current_thread() is not self.io_thread
 
     # What the session asks for.
 
@@ -401,8 +418,11 @@ class Stream:
             self.capture.stop()
 
     def wake_up(self) -> None:
-        """Let the I/O thread see what has changed."""
-        if self.wake is not None and threading.current_thread() is not self._thread:
+        """Let the I/O thread, or who stands in for it, see what has changed."""
+        call_keeper = self.call_keeper
+        if call_keeper is not None:
+            call_keeper()
+        elif self.wake is not None and threading.current_thread() is not self.io_thread:
             self.wake.ring()
 
     def hang_up(self) -> None:

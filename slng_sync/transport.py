@@ -13,7 +13,7 @@ from .waiting import NEVER
 
 __all__ = ["BLOCKED", "Transport", "WakeUp", "Watch", "wait"]
 
-READ_SIZE = 4096
+READ_SIZE = 2048
 READ_MORE = 16384
 WRITE_SIZE = 65536
 READ_LIMIT = 128 << 10

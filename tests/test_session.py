@@ -670,7 +670,9 @@ def test_an_idle_session_sleeps(dialect: Dialect) -> None:
         with client.listen() as session:
             session.send(SECOND)
             assert session.finalize() is True
-            time.sleep(1.0)
+            while "slng-io" in [each.name for each in threading.enumerate()]:
+                time.sleep(0.1)
+            time.sleep(0.5)
             before = wake_ups()
             time.sleep(3.0)
             assert wake_ups() - before <= 1

@@ -46,7 +46,7 @@ class Segment:
         self.is_translated = False
         self.awaits_translation = False
         self._timeline = timeline
-        self._known = (0, Phrase(timeline))
+        self._known: Optional[Tuple[int, Phrase]] = None
 
     def add(self, token: Token) -> None:
         """Add a token to what it belongs to."""
@@ -80,12 +80,13 @@ class Segment:
 
     def phrase(self, count: int) -> Phrase:
         """The words of the first ``count`` spoken tokens; callable from any thread."""
-        known, phrase = self._known
+        known, phrase = self._known or (0, Phrase(self._timeline))
         if known > count:
             return Phrase(self._timeline).and_then(self.spoken.between(0, count))
+        phrase = phrase.and_then(self.spoken.between(known, count))
         # Replaced and never changed: whoever else is here finds the old one or the new one.
-        self._known = (count, phrase.and_then(self.spoken.between(known, count)))
-        return self._known[1]
+        self._known = count, phrase
+        return phrase
 
 
 class SonioxDecoder:

@@ -549,19 +549,16 @@ class TestAddresses:
 
 
 class TestIdle:
-    @pytest.mark.skipif(not hasattr(time, "pthread_getcpuclockid"), reason="the system has no such clocks")
     def test_half_a_frame_is_waited_for(self) -> None:
         """A frame that does not go on costs no processor time."""
         with RawServer(
             after_upgrade(lambda peer: (peer.say(frame(final("one"))[:-1]), peer.wait_gone()))
         ) as server:
             with client(server.url).listen() as session:
-                (io_thread,) = [each for each in threading.enumerate() if each.name == "slng-io"]
-                clock = time.pthread_getcpuclockid(io_thread.ident)  # type: ignore[arg-type]
                 threading.Event().wait(0.3)
-                began = time.clock_gettime(clock)
+                began = time.process_time()
                 threading.Event().wait(1.5)
-                assert time.clock_gettime(clock) - began < 0.03
+                assert time.process_time() - began < 0.1
                 session.abort()
 
 
