@@ -16,7 +16,7 @@ __all__ = ["Reader"]
 PATIENCE = 0.05
 """Seconds that a callback may take before somebody else reads."""
 FLOOD_PAUSE = 0.0005
-"""Between two readings of more than can be read at once: who waits for the lock would not get it otherwise."""
+"""Between readings of more than can be read at once: whoever waits for the lock would not get it else."""
 
 
 class Reader:
