@@ -69,7 +69,7 @@ def idle_wakes() -> Dict[str, float]:
 import json, resource, sys, time
 from clients import CLIENTS
 client = CLIENTS[sys.argv[1]](int(sys.argv[2]), lambda stamp: None)
-client.send(bytes(1600)); time.sleep(1)
+client.send(bytes(1600)); time.sleep(5)
 before = resource.getrusage(resource.RUSAGE_SELF)
 time.sleep({IDLE_SECONDS})
 after = resource.getrusage(resource.RUSAGE_SELF)
