@@ -13,6 +13,8 @@ from .transport import WakeUp, Watch
 
 __all__ = ["Kept", "Timekeeper", "timekeeper"]
 
+JOIN_SLICE = 0.05
+
 
 class Kept(Protocol):
     """A stream whose time is kept."""
@@ -57,10 +59,13 @@ class Timekeeper:
             wake.ring()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread, if it has nothing left to do."""
+        """Wait for the thread, while it has nothing left to do: another stream may come and keep it."""
         thread = self._thread
-        if thread is not None and not self._due and thread is not threading.current_thread():
-            thread.join(max(0.0, timeout))
+        until = time.monotonic() + timeout
+        if thread is None or thread is threading.current_thread():
+            return
+        while not self._due and thread.is_alive() and time.monotonic() < until:
+            thread.join(JOIN_SLICE)
 
     def forget_parent(self) -> None:
         """After a fork: the thread and the streams are the parent's."""

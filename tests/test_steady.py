@@ -51,6 +51,18 @@ def wait_until(holds: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
+def refuse_threads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """From now on the system gives none of this name."""
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == name:
+            raise RuntimeError("can't create new thread at interpreter shutdown")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
 def wait_steady() -> None:
     """Until the timekeeper has taken over all there is."""
     wait_until(lambda: "slng-io" not in threads() and "slng-time" in threads())
@@ -227,17 +239,10 @@ def test_where_the_system_gives_no_thread_the_one_for_callbacks_does_it(
 ) -> None:
     """As at the end of a process from Python 3.12 on: the last words come all the same."""
     heard = Heard()
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name == "slng-io":
-            raise RuntimeError("can't create new thread at interpreter shutdown")
-        start(thread)
-
     with gateway() as server:
         session = client_for(server.url, dialect, heard).listen()
         wait_steady()
-        monkeypatch.setattr(threading.Thread, "start", refuse)
+        refuse_threads(monkeypatch, "slng-io")
         session.send(SECOND * 3)
         assert session.close() is True
         assert server.breaches == []
@@ -248,14 +253,7 @@ def test_where_the_system_gives_no_thread_the_one_for_callbacks_does_it(
 
 def test_where_there_is_no_timekeeper_the_io_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
-    start = threading.Thread.start
-
-    def refuse(thread: threading.Thread) -> None:
-        if thread.name == "slng-time":
-            raise RuntimeError("can't start new thread")
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    refuse_threads(monkeypatch, "slng-time")
     with gateway() as server, client_for(server.url, Reson8(), heard).listen() as session:
         session.send(SECOND * 3)
         heard.wait_for(lambda: heard.finals)

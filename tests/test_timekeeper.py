@@ -84,6 +84,29 @@ def test_who_joins_while_there_are_streams_does_not_wait(timekeeper: Timekeeper)
     assert stream.has_gone_on.wait(PATIENCE)
 
 
+def test_who_joins_is_not_held_up_by_a_stream_that_comes_meanwhile(timekeeper: Timekeeper) -> None:
+    """The thread was about to end, and stays for the other one."""
+    first, other = Stream(), Stream(1000.0)
+    at_its_end, may_end = threading.Event(), threading.Event()
+
+    def go_on() -> None:
+        at_its_end.set()
+        assert may_end.wait(PATIENCE)
+
+    first.go_on = go_on  # type: ignore[method-assign]
+    timekeeper.keep(first)
+    assert at_its_end.wait(PATIENCE)
+    joining = threading.Thread(target=timekeeper.join, args=(1000.0,))
+    joining.start()
+    timekeeper.keep(other)
+    may_end.set()
+    joining.join(PATIENCE)
+    assert not joining.is_alive()
+    timekeeper.call(other)
+    assert other.has_gone_on.wait(PATIENCE)
+    timekeeper.join(PATIENCE)
+
+
 def test_a_stream_may_come_back_the_moment_it_has_gone(timekeeper: Timekeeper) -> None:
     """Again and again, from another thread, while the timekeeper's is about to end."""
     for _ in range(300):
