@@ -70,14 +70,12 @@ class IoThread:
         self._leave_at = NEVER
         stream.reader.read = self._read_along
 
-    def begin(self) -> None:
-        """What the thread does first; it returns at the end, or where the timekeeper takes over."""
-        self._run(self._connect)
-
-    def _run(self, prepare: Callable[[], None] = lambda: None) -> None:
+    def run(self) -> None:
+        """What the thread does, at first and later on; returns at the end, or where the timekeeper takes over."""
         error: Optional[SlngError] = None
         try:
-            prepare()
+            if self._stream.line is None:
+                self._connect()
             if not self._serve():
                 return
         except SlngError as failure:
@@ -168,15 +166,19 @@ class IoThread:
             except RuntimeError:
                 stream.call_keeper, self._leave_at = None, NEVER
                 return False
-            self._watch = stream.io_thread = None
+            self._watch = None
             return True
 
     def tend(self) -> Optional[float]:
         """Do what is due for the timekeeper: when to come again, None where there is more to do than that."""
         stream = self._stream
+        if stream.io_thread is not None and stream.io_thread.is_alive():
+            # It is about to end, and nobody else would know of it.
+            return time.monotonic() + BUSY
         if not stream.lock.acquire(blocking=False):
             return time.monotonic() + BUSY
         try:
+            stream.io_thread = None
             line = stream.steady_line()
             if line is None or stream.reader.is_missed(time.monotonic()) or not self._tend(line):
                 return None
@@ -184,8 +186,11 @@ class IoThread:
                 return None
             now = time.monotonic()
             return max(now + BUSY, min(line.due(now), stream.reader.missed_at))
-        except Exception:
-            # Who goes on meets it again, and tells it.
+        except SlngError:
+            # It lies in the line: who goes on meets it again, and tells it.
+            return None
+        except Exception as failure:
+            stream.fault = _mistake(failure)
             return None
         finally:
             stream.lock.release()
@@ -195,10 +200,10 @@ class IoThread:
         stream = self._stream
         stream.call_keeper = None
         try:
-            stream.start_io(self._run)
+            stream.start_io(self.run)
         except RuntimeError:
             # The system gives no thread; at the end of a process Python 3.12 and later do not.
-            stream.reader.lend(self._run)
+            stream.reader.lend(self.run)
 
     # When a line breaks.
 

@@ -47,7 +47,7 @@ class Session:
 
     def begin_open(self) -> None:
         """Begin to connect, and do not wait for it."""
-        self._stream.start(self._io.begin)
+        self._stream.start(self._io.run)
         keep_track(self)
 
     def wait_open(self) -> None:

@@ -251,6 +251,26 @@ def test_where_the_system_gives_no_thread_the_one_for_callbacks_does_it(
     assert threads() == []
 
 
+def test_a_mistake_of_ours_is_told_and_not_lost_with_the_timekeeper(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, though nobody would meet it again."""
+    heard = Heard()
+    mistakes = [ZeroDivisionError()]
+
+    def release(exchange: Any, now: float) -> List[Any]:
+        if mistakes and threading.current_thread().name == "slng-time":
+            raise mistakes.pop()
+        return []
+
+    monkeypatch.setattr("slng_sync.exchange.Exchange.release", release)
+    with gateway() as server:
+        session = client_for(server.url, Soniox(), heard, reconnect=False).listen()
+        session.send(SECOND)
+        heard.wait_for(lambda: heard.of(Closed))
+        session.close()
+    assert not mistakes
+    assert [type(error.__cause__) for error in heard.errors] == [ZeroDivisionError]
+
+
 def test_where_there_is_no_timekeeper_the_io_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     heard = Heard()
     refuse_threads(monkeypatch, "slng-time")
