@@ -71,7 +71,7 @@ class IoThread:
         stream.reader.read = self._read_along
 
     def run(self) -> None:
-        """What the thread does, at first and later on; returns at the end, or where the timekeeper takes over."""
+        """What the thread does, at first and again; it returns at the end, or where it is not needed."""
         error: Optional[SlngError] = None
         try:
             if self._stream.line is None:
