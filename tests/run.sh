@@ -39,7 +39,22 @@ check() {
     "$@" || failed="$failed${failed:+, }$title"
 }
 
-# core_on VERSION...: all of them side by side.
+# begin NAME COMMAND...: in the background, what it says into a file; `end NAME` waits for it and shows that.
+begin() {
+    name=$1
+    shift
+    "$@" >"$logs/$name" 2>&1 &
+    eval "job_$name=$!"
+}
+
+end() {
+    result=0
+    eval "wait \"\$job_$1\"" || result=$?
+    cat "$logs/$1"
+    return "$result"
+}
+
+# core_on VERSION...: one after the other.
 core_on() (
     environments=
     for version in "$@"; do
@@ -52,31 +67,30 @@ core_on() (
             echo "There is no Python $version on this machine: its run is left out."
         fi
     done
-    [ -z "$environments" ] || "$venv/bin/tox" run-parallel -q --parallel-no-spinner \
-        --skip-missing-interpreters false -e "$environments"
+    [ -z "$environments" ] || "$venv/bin/tox" run -q --skip-missing-interpreters false -e "$environments"
 )
 
-# The other Pythons begin now and are waited for at the end: tests wait more than they compute.
-begin_core() {
-    core_log=$(mktemp)
-    trap 'rm -f "$core_log"' EXIT
-    core_on 3.8 3.13 >"$core_log" 2>&1 &
-    core=$!
+pytest() {
+    "$venv/bin/python" -X dev -W error -m coverage run -m pytest "$@"
 }
 
-end_core() {
-    result=0
-    wait "$core" || result=$?
-    cat "$core_log"
-    return "$result"
-}
-
-[ -z "$with_tox" ] || begin_core
+rm -f .coverage .coverage.*
+logs=$(mktemp -d)
+trap 'rm -rf "$logs"' EXIT
+# Side by side, as tests wait more than they compute.
+[ -z "$with_tox" ] || begin core core_on 3.8 3.13
+[ $# -gt 0 ] || begin slow pytest -m slow
 check "Style" "$venv/bin/ruff" check
 check "Format" "$venv/bin/ruff" format --check
 check "Types" "$venv/bin/mypy" --strict
-check "Tests" "$venv/bin/python" -X dev -W error -m coverage run -m pytest "$@"
+if [ $# -gt 0 ]; then
+    check "Tests" pytest "$@"
+else
+    check "Tests: the core" pytest -m "not slow"
+    check "Tests: those that take long" end slow
+fi
+"$venv/bin/coverage" combine -q || true
 check "Coverage" "$venv/bin/python" -m coverage report
-[ -z "$with_tox" ] || check "The core of the tests on Python 3.8 and 3.13" end_core
+[ -z "$with_tox" ] || check "The core of the tests on Python 3.8 and 3.13" end core
 [ -z "$failed" ] || fail "Failed: $failed."
 say "All is well."
