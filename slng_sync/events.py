@@ -86,11 +86,11 @@ class Transcript:
     channel: Optional[str] = None
 
     @classmethod
-    def later(cls, details: Callable[[], Dict[str, Any]], **known: Any) -> "Transcript":
+    def later(cls, details: Callable[[], Dict[str, Any]], known: Dict[str, Any]) -> "Transcript":
         """A transcript of which these fields are known; ``details`` makes the others once somebody asks.
 
         ``details`` may be called more than once, and by any thread; it gives the same each time. ``raw`` may
-        be packed.
+        be packed. ``known`` becomes the transcript's own.
         """
         raw = known["raw"]
         if isinstance(raw, Packed):

@@ -251,7 +251,7 @@ def test_a_transcript_on_a_channel_is_made_late_as_well() -> None:
         return {"start": 1.0, "end": 2.0, "confidence": None, "language": None, "speaker": None, "words": ()}
 
     known: Any = {"is_final": True, "stable": "Hi.", "translation": None, "complete": True, "raw": {}}
-    plain = Transcript.later(details, text="Hi.", **known)
+    plain = Transcript.later(details, {"text": "Hi.", **known})
     named = plain.on_channel("agent")
     assert (plain.channel, named.channel, asked) == (None, "agent", [])
     assert (named.start, plain.start) == (1.0, 1.0)

@@ -24,6 +24,7 @@ LONGEST_SEGMENT = 1000
 END_MARKER = "<end>"
 FIN_MARKER = "<fin>"
 _BESIDES = frozenset({"language", "speaker", "translation_status"})
+_MARKERS = (END_MARKER, FIN_MARKER)
 _text_of, _is_final = operator.itemgetter("text"), operator.itemgetter("is_final")
 
 
@@ -151,9 +152,16 @@ class SonioxDecoder:
         return finals
 
     def _fold(self, tokens: List[Any]) -> List[Heard]:
-        partial = self._fold_plain(tokens)
-        if partial is not None:
-            return partial
+        ends = _is_marker(tokens[-1]) if tokens else False
+        shown = self._take_plain(tokens[:-1] if ends else tokens)
+        if shown is None:
+            return self._take_each(tokens)
+        if not ends:
+            return self._show(shown, self._tail)
+        heard = self._take_marked(tokens[-1])
+        return heard + self._partial(heard)
+
+    def _take_each(self, tokens: List[Any]) -> List[Heard]:
         heard: List[Heard] = []
         self._tail = tail = []
         for token in tokens:
@@ -168,14 +176,14 @@ class SonioxDecoder:
                 tail.append(token)
             else:
                 heard += self._take(token)
-        heard += self._partial(any(isinstance(each, Transcript) for each in heard))
-        return heard
+        return heard + self._partial(heard)
 
-    def _fold_plain(self, tokens: List[Any]) -> Optional[List[Heard]]:
-        """Fold tokens that do nothing but go on with what is said, as most do; None where they do more.
+    def _take_plain(self, tokens: List[Any]) -> Optional[str]:
+        """Take tokens that do nothing but go on with what is said, as most do; None where they do more.
 
-        All at once, which costs less than one after the other.
+        All at once, which costs less than one after the other. Tells all that is open then.
         """
+        segment = self._open
         try:
             texts = [*map(_text_of, tokens)]
             finality = bytes(map(_is_final, tokens))
@@ -183,14 +191,14 @@ class SonioxDecoder:
             are_plain = "<" not in "".join(texts) and all(map(_BESIDES.isdisjoint, tokens))
         except (KeyError, TypeError, ValueError):
             return None
-        segment, count = self._open, len(finality.rstrip(b"\0"))
+        count = len(finality.rstrip(b"\0"))
         if not are_plain or finality.count(1) != count or segment.spoken.count + count > LONGEST_SEGMENT:
             return None
         if count:
             segment.text.text += "".join(texts[:count])
-            segment.spoken.extend(tokens[:count])
-        self._tail = tail = tokens[count:]
-        return self._show((segment.text.text + "".join(texts[count:])).strip(), tail)
+            segment.spoken.extend_plain(tokens[:count])
+        self._tail = tokens[count:]
+        return (segment.text.text + "".join(texts[count:])).strip()
 
     def _take_marked(self, marked: Token) -> List[Heard]:
         """Take a token that may have markers in it, or be one."""
@@ -232,11 +240,12 @@ class SonioxDecoder:
             return finals
         return [*finals, self._final(segment)]
 
-    def _partial(self, had_final: bool) -> List[Heard]:
+    def _partial(self, heard: Sequence[Heard]) -> List[Heard]:
+        """What is to be shown after all this was heard."""
         translated = [token for token in self._tail if _is_translation(token)]
         spoken = [token for token in self._tail if not _is_translation(token)]
         shown = self._open.text.and_then(spoken).text.strip()
-        if had_final:
+        if any(isinstance(each, Transcript) for each in heard):
             # The final took the place of what was shown; what is open now is shown anew.
             self._shown = ""
         return self._show(shown, spoken, translated)
@@ -249,16 +258,15 @@ class SonioxDecoder:
         segment = self._open
         stable = segment.text.text.lstrip()
         stable = stable if shown.startswith(stable) else stable.rstrip()
-        return [
-            Transcript.later(
-                functools.partial(_details, segment, segment.spoken.count, spoken),
-                text=shown,
-                is_final=False,
-                stable=stable,
-                translation=_translation(segment, translated),
-                raw=self._frame,
-            )
-        ]
+        known = {
+            "text": shown,
+            "is_final": False,
+            "stable": stable,
+            "translation": _translation(segment, translated) if translated or segment.is_translated else None,
+            "raw": self._frame,
+        }
+        details = functools.partial(_details, segment, segment.spoken.count, spoken)
+        return [Transcript.later(details, known)]
 
     def _pending(self) -> Segment:
         segment = Segment(self._timeline)
@@ -269,24 +277,24 @@ class SonioxDecoder:
     def _final(self, segment: Segment, *, complete: bool = True) -> Transcript:
         """All of a segment; what it takes to make its words is packed, because finals are kept."""
         said = segment.text.text.strip()
-        start, end = segment.span()
         segment.spoken.close()
+        start, end = segment.span()
         if self._packed is None:
             # Once for all the finals of a frame: it may have thousands.
             self._packed = Packed(self._frame)
-        return Transcript.later(
-            functools.partial(_words_of, segment.spoken, self._timeline),
-            text=said,
-            is_final=True,
-            start=start,
-            end=end,
-            language=segment.text.language,
-            speaker=segment.text.speaker,
-            stable=said,
-            translation=_translation(segment, ()),
-            complete=complete,
-            raw=self._packed,
-        )
+        known = {
+            "text": said,
+            "is_final": True,
+            "start": start,
+            "end": end,
+            "language": segment.text.language,
+            "speaker": segment.text.speaker,
+            "stable": said,
+            "translation": _translation(segment, ()),
+            "complete": complete,
+            "raw": self._packed,
+        }
+        return Transcript.later(functools.partial(_words_of, segment.spoken, self._timeline), known)
 
 
 def _words_of(tokens: TokenRun, timeline: Timeline) -> Dict[str, Any]:
@@ -319,10 +327,14 @@ def _is_translation(token: Token) -> bool:
     return token.get("translation_status") == "translation"
 
 
+def _is_marker(token: Any) -> bool:
+    return isinstance(token, dict) and token.get("text") in _MARKERS
+
+
 def _strip_markers(token: Token) -> Tuple[Optional[Token], List[str]]:
     """The token without markers, None where nothing is left of it, and its markers; some come glued on."""
     said = token["text"]
-    markers = [marker for marker in (END_MARKER, FIN_MARKER) if marker in said]
+    markers = [marker for marker in _MARKERS if marker in said]
     for marker in markers:
         said = said.replace(marker, "")
     return ({**token, "text": said} if said.strip() or not markers else None), markers

@@ -426,18 +426,23 @@ odd_tokens = st.fixed_dictionaries(
     },
 )
 plain_tokens = st.fixed_dictionaries(
-    {"text": pieces, "is_final": st.booleans(), "end_ms": st.integers(0, 99)}
+    {"text": pieces, "is_final": st.booleans(), "end_ms": st.integers(0, 99)},
+    optional={"start_ms": st.integers(0, 99), "confidence": st.floats(0, 1)},
 )
+markers = st.fixed_dictionaries(
+    {"text": st.sampled_from(["<end>", "<fin>"])}, optional={"is_final": st.booleans()}
+)
+ended = st.tuples(st.lists(plain_tokens, max_size=6), markers).map(lambda both: [*both[0], both[1]])
 
 
-@given(st.lists(st.lists(plain_tokens | odd_tokens | st.none(), max_size=6), max_size=8))
+@given(st.lists(ended | st.lists(plain_tokens | odd_tokens | markers | st.none(), max_size=6), max_size=8))
 def test_tokens_folded_all_at_once_say_what_they_say_one_by_one(frames: List[List[Any]]) -> None:
     at_once, one_by_one = Listener(), Listener()
 
     class OneByOne(type(one_by_one.decoder)):  # type: ignore[misc]
         __slots__ = ()
 
-        def _fold_plain(self, tokens: List[Any]) -> None:
+        def _take_plain(self, tokens: List[Any]) -> None:
             return None
 
     one_by_one.decoder = OneByOne(Tape())
