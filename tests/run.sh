@@ -74,6 +74,10 @@ pytest() {
     "$venv/bin/python" -X dev -W error -m coverage run -m pytest "$@"
 }
 
+covered() {
+    "$venv/bin/coverage" combine -q && "$venv/bin/coverage" report
+}
+
 rm -f .coverage .coverage.*
 logs=$(mktemp -d)
 trap 'rm -rf "$logs"' EXIT
@@ -89,8 +93,7 @@ else
     check "Tests: the core" pytest -m "not slow"
     check "Tests: those that take long" end slow
 fi
-"$venv/bin/coverage" combine -q || true
-check "Coverage" "$venv/bin/python" -m coverage report
+check "Coverage" covered
 [ -z "$with_tox" ] || check "The core of the tests on Python 3.8 and 3.13" end core
 [ -z "$failed" ] || fail "Failed: $failed."
 say "All is well."

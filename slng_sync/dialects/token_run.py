@@ -12,7 +12,7 @@ BATCH = 16
 """Tokens that are packed together: one by one they would take five times as long to read back."""
 _FIELDS = ("text", "start_ms", "end_ms", "confidence", "speaker", "language")
 _plain_row = operator.itemgetter(*_FIELDS[:4])
-_text, _start, _end = map(operator.itemgetter, range(3))
+_start, _end = operator.itemgetter(1), operator.itemgetter(2)
 
 Token = Mapping[str, Any]
 Row = Sequence[Any]
@@ -73,7 +73,7 @@ class TokenRun:
         return rest
 
     def _span_with(self, rows: Sequence[Row]) -> Tuple[Optional[float], Optional[float]]:
-        said = [row for row in rows if _text(row).strip()]
+        said = [row for row in rows if row[0].strip()]
         start, end = self._span
         return _extreme(min, start, [*map(_start, said)]), _extreme(max, end, [*map(_end, said)])
 

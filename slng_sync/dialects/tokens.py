@@ -152,7 +152,7 @@ class SonioxDecoder:
         return finals
 
     def _fold(self, tokens: List[Any]) -> List[Heard]:
-        ends = _is_marker(tokens[-1]) if tokens else False
+        ends = bool(tokens) and _is_marker(tokens[-1])
         shown = self._take_plain(tokens[:-1] if ends else tokens)
         if shown is None:
             return self._take_each(tokens)
