@@ -1,5 +1,6 @@
 """Values from JSON that are kept for long and looked at by few, in a fraction of the memory."""
 
+import contextlib
 import marshal
 from typing import Any
 
@@ -7,19 +8,25 @@ __all__ = ["Packed"]
 
 
 class Packed:
-    """A value as it came out of JSON. A call gives it back, made anew each time."""
+    """A value as it came out of JSON, kept as it is until ``pack``. A call gives it back, from any thread."""
 
-    __slots__ = ("_is_packed", "_kept")
+    __slots__ = ("_was_tried", "_kept")
 
     def __init__(self, value: Any) -> None:
-        try:
-            # Not as JSON, which takes three times as long; it never leaves this process.
-            self._kept: Any = marshal.dumps(value)
-            self._is_packed = True
-        except ValueError:
-            # It is nested too deeply for that, as nothing is that a server means. Then it stays as it is.
-            self._kept = value
-            self._is_packed = False
+        self._was_tried = False
+        # Bytes once it is packed, which nothing out of JSON is: replaced in one step, as others may look.
+        self._kept = value
+
+    def pack(self) -> "Packed":
+        """Take up less room from now on. The value is made anew with each call then."""
+        if not self._was_tried:
+            self._was_tried = True
+            # What is nested too deeply for that, as nothing is that a server means, stays as it is.
+            with contextlib.suppress(ValueError):
+                # Not as JSON, which takes three times as long; it never leaves this process.
+                self._kept = marshal.dumps(self._kept)
+        return self
 
     def __call__(self) -> Any:
-        return marshal.loads(self._kept) if self._is_packed else self._kept
+        kept = self._kept
+        return marshal.loads(kept) if isinstance(kept, bytes) else kept

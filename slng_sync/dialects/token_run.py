@@ -41,9 +41,10 @@ class TokenRun:
         except KeyError:
             self.extend(tokens)
 
-    def close(self) -> None:
+    def pack(self) -> None:
         """No more will come: pack the rest as well."""
-        self._pack()
+        while self._kept[1]:
+            self._pack_batch()
 
     def between(self, begin: int, end: int) -> List[Token]:
         """The tokens from number ``begin`` up to, not including, number ``end``."""
@@ -57,20 +58,18 @@ class TokenRun:
         return self._span_with(self._kept[1])
 
     def _append(self, rows: List[Row]) -> None:
+        # What came before, not this: at the end of an utterance, when many come, there is no time to lose.
+        while len(self._kept[1]) >= BATCH:
+            self._pack_batch()
         fresh = self._kept[1]
         fresh += rows
         self.count += len(rows)
-        while len(fresh) >= BATCH:
-            fresh = self._pack()
 
-    def _pack(self) -> List[Row]:
-        """Pack a batch, or what there is; gives what is left."""
+    def _pack_batch(self) -> None:
         packed, fresh = self._kept
-        batch, rest = fresh[:BATCH], fresh[BATCH:]
-        if batch:
-            self._span = self._span_with(batch)
-            self._kept = (*packed, Packed(batch)), rest
-        return rest
+        batch = fresh[:BATCH]
+        self._span = self._span_with(batch)
+        self._kept = (*packed, Packed(batch).pack()), fresh[BATCH:]
 
     def _span_with(self, rows: Sequence[Row]) -> Tuple[Optional[float], Optional[float]]:
         said = [row for row in rows if row[0].strip()]

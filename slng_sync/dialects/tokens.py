@@ -8,7 +8,7 @@ change of language. Translated tokens belong to the spoken text before them, eve
 
 import functools
 import operator
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..events import Endpoint, Flushed, Ready, Transcript, Translation
 from ..packed import Packed
@@ -93,7 +93,7 @@ class Segment:
 class SonioxDecoder:
     """Soniox's frames, and the gateway's own where they come in between."""
 
-    __slots__ = ("_frame", "_held", "_open", "_packed", "_shown", "_tail", "_timeline")
+    __slots__ = ("_frame", "_fresh", "_held", "_open", "_shown", "_tail", "_timeline")
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
@@ -102,12 +102,15 @@ class SonioxDecoder:
         self._tail: List[Token] = []
         self._shown = ""
         self._frame: Mapping[str, Any] = {}
-        self._packed: Optional[Packed] = None
+        # What the finals of the last frame are made from. Packed with the next one: many speakers may pause
+        # at once, and then their words come first.
+        self._fresh: List[Union[Packed, TokenRun]] = []
 
     def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
         """Decode one frame."""
         self._frame = frame
-        self._packed = None
+        if self._fresh:
+            self._pack_fresh()
         if "type" in frame or "error_code" in frame:
             failure = failure_in(frame)
             if failure is not None:
@@ -149,6 +152,7 @@ class SonioxDecoder:
         if promote and self._shown:
             finals.append(self._final(self._pending(), complete=False))
             self._tail = []
+        self._pack_fresh()
         return finals
 
     def _fold(self, tokens: List[Any]) -> List[Heard]:
@@ -274,14 +278,19 @@ class SonioxDecoder:
             segment.add(token)
         return segment
 
+    def _pack_fresh(self) -> None:
+        for each in self._fresh:
+            each.pack()
+        self._fresh = []
+
     def _final(self, segment: Segment, *, complete: bool = True) -> Transcript:
-        """All of a segment; what it takes to make its words is packed, because finals are kept."""
+        """All of a segment; what it takes to make its words is to be packed, because finals are kept."""
         said = segment.text.text.strip()
-        segment.spoken.close()
         start, end = segment.span()
-        if self._packed is None:
+        if not self._fresh:
             # Once for all the finals of a frame: it may have thousands.
-            self._packed = Packed(self._frame)
+            self._fresh.append(Packed(self._frame))
+        self._fresh.append(segment.spoken)
         known = {
             "text": said,
             "is_final": True,
@@ -292,7 +301,7 @@ class SonioxDecoder:
             "stable": said,
             "translation": _translation(segment, ()),
             "complete": complete,
-            "raw": self._packed,
+            "raw": self._fresh[0],
         }
         return Transcript.later(functools.partial(_words_of, segment.spoken, self._timeline), known)
 

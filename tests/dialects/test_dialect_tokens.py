@@ -386,6 +386,19 @@ def test_a_partial_costs_as_much_late_in_a_long_utterance_as_early() -> None:
     assert words_placed_by_a_frame_after(900) == words_placed_by_a_frame_after(9) > 0
 
 
+def test_a_final_tells_the_same_before_and_after_what_it_was_made_from_is_packed() -> None:
+    said = [spoken(" one", start_ms=at) for at in range(0, 3000, 100)]
+    ended = frame(*said, END)
+    listener = Listener().hear(ended)
+    final = listener.finals[0]
+    early, late = final.to_keep(), final.to_keep()
+    words = early.words
+    assert early.raw is ended
+    listener.hear(frame(spoken(" two", start_ms=3000)))
+    assert len(words) == 30 and late.words == words
+    assert late.raw == ended and late.raw is not ended
+
+
 def test_words_are_made_when_somebody_asks_for_them() -> None:
     decode = Soniox().decoder(Tape())
     [earlier] = decode(frame(spoken("Good", start_ms=100), guessed(" mor", start_ms=300)))

@@ -44,7 +44,7 @@ def test_any_part_comes_back_before_and_after_the_end(pieces: List[Any], data: A
     end = data.draw(st.integers(0, len(tokens)))
     begin = data.draw(st.integers(0, end))
     assert told(run.between(begin, end)) == told(tokens[begin:end])
-    run.close()
+    run.pack()
     assert told(run.between(begin, end)) == told(tokens[begin:end])
     assert told(run.between(0, run.count)) == told(tokens)
 
@@ -59,7 +59,7 @@ def test_its_span_is_that_of_all_that_was_spoken(pieces: List[Any]) -> None:
     run = run_of(pieces)
     span = min(numbers("start_ms"), default=None), max(numbers("end_ms"), default=None)
     assert run.span() == span
-    run.close()
+    run.pack()
     assert run.span() == span
 
 
