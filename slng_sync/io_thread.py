@@ -163,7 +163,7 @@ class IoThread:
             stream.call_keeper = functools.partial(timekeeper.call, self)
             try:
                 timekeeper.keep(self)
-            except RuntimeError:
+            except (OSError, RuntimeError):
                 stream.call_keeper, self._leave_at = None, NEVER
                 return False
             self._watch = None
@@ -456,12 +456,7 @@ class IoThread:
             # In one step: whoever is told of the end finds that it is.
             if not stream.never_opened:
                 self._tell_the_end(error)
-            stream.dispatch.close()
-            stream.close_files()
-            stream.enter(State.CLOSED)
-        stream.reader.close()
-        if stream.wake is not None:
-            stream.wake.close()
+            stream.give_back()
 
     def _tell_the_end(self, error: Optional[SlngError]) -> None:
         """To ``on_error``, where there is one and no call is there to raise it."""

@@ -17,6 +17,7 @@ from typing import Any, Callable, List, NamedTuple, Optional
 from urllib.parse import unquote, urlsplit
 
 from .errors import ConnectError, SessionClosed
+from .limits import hint_at_limit
 from .route import Address
 from .transport import BLOCKED, Transport, WakeUp, wait
 
@@ -78,7 +79,7 @@ def open_transport(opening: Opening, proxy: Optional[str], context: Optional[ssl
     except OSError as error:
         raise ConnectError(
             f"The connection to {address} could not be opened: {_reason(error)}.",
-            hint="Check the network and base_url.",
+            hint=hint_at_limit(error) or "Check the network and base_url.",
             retryable=True,
         ) from error
 

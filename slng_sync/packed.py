@@ -10,7 +10,7 @@ __all__ = ["Packed"]
 class Packed:
     """A value as it came out of JSON, kept as it is until ``pack``. A call gives it back, from any thread."""
 
-    __slots__ = ("_was_tried", "_kept")
+    __slots__ = ("_kept", "_was_tried")
 
     def __init__(self, value: Any) -> None:
         self._was_tried = False

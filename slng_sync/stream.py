@@ -21,6 +21,7 @@ from .dispatch import Dispatch
 from .errors import SessionClosed, SlngError
 from .events import AudioLost, Event, Level, MicrophoneLost, MicrophoneRestored
 from .intake import Intake
+from .limits import refused
 from .line import Line
 from .outcome import Outcome
 from .reader import Reader
@@ -121,15 +122,22 @@ class Stream:
     # From beginning to end, for the session.
 
     def start(self, run: Callable[[], None]) -> None:
-        """Start the thread that connects, unless the source can't be had; ``run`` is what it does."""
+        """Start the thread that connects, unless the source can't be had; ``run`` is what it does.
+
+        Raises ``SlngError`` where the system gives no more files or threads.
+        """
         if self.capture is not None:
             self.capture.check()
         self._open_files()
-        self.wake = WakeUp()
-        self.reader.open()
-        self.enter(State.CONNECTING)
-        self.dispatch.start()
-        self.start_io(run)
+        try:
+            self.wake = WakeUp()
+            self.reader.open()
+            self.enter(State.CONNECTING)
+            self.dispatch.start()
+            self.start_io(run)
+        except (OSError, RuntimeError) as error:
+            self.give_back()
+            raise refused(error) from error
 
     def start_io(self, run: Callable[[], None]) -> None:
         """Start an I/O thread. Raises RuntimeError where the system gives none."""
@@ -142,9 +150,12 @@ class Stream:
             raise
 
     def start_capture(self) -> None:
-        """Start to read the source, if there is one."""
+        """Start to read the source, if there is one. Raises ``SlngError`` where there is no thread for it."""
         if self.capture is not None:
-            self.capture.start()
+            try:
+                self.capture.start()
+            except RuntimeError as error:
+                raise refused(error) from error
 
     def begin_close(self, timeout: float) -> None:
         """Begin to end in order, within ``timeout`` seconds; a stream that is not open yet ends at once."""
@@ -180,6 +191,16 @@ class Stream:
         if self.capture is not None:
             self.capture.join(max(0.0, until - time.monotonic()))
         return self.dispatch.join(max(0.0, until - time.monotonic()))
+
+    def give_back(self) -> None:
+        """The last step: nothing more will be told, and nobody waits any more."""
+        with self.lock:
+            self.dispatch.close()
+            self.close_files()
+            self.enter(State.CLOSED)
+        self.reader.close()
+        if self.wake is not None:
+            self.wake.close()
 
     def forget_parent(self) -> None:
         """After a fork: the threads and the connection are the parent's. Here the stream is dead."""

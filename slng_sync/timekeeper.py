@@ -37,7 +37,7 @@ class Timekeeper:
         self._thread: Optional[threading.Thread] = None
 
     def keep(self, stream: Kept) -> None:
-        """Keep a stream's time from now on. Raises RuntimeError where the system gives no thread."""
+        """Keep a stream's time from now on. Raises OSError or RuntimeError where the system gives no more."""
         with self._lock:
             if self._wake is None:
                 wake = WakeUp()

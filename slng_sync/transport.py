@@ -3,9 +3,13 @@
 Whoever holds the session's lock may send and receive; only the I/O thread waits.
 """
 
+import contextlib
+import io
+import os
 import select
 import socket
 import ssl
+import sys
 from typing import Any, List, Optional, Tuple
 
 from .frames import Bytes
@@ -19,27 +23,73 @@ WRITE_SIZE = 65536
 READ_LIMIT = 128 << 10
 """Bytes to take in before somebody else gets the lock."""
 
+# What rings an eventfd: a number that it adds to its own.
+_ONE = (1).to_bytes(8, sys.byteorder)
+
 BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
-class WakeUp:
-    """Wakes a thread that waits on sockets. May be rung from any thread, and from a signal handler.
+class EventBell:
+    """A bell that can be waited on: one open file, where Linux and Python 3.10 are there."""
 
-    A ring costs a call of the system only where somebody sleeps.
-    """
+    __slots__ = ("_file", "fileno")
 
-    __slots__ = ("_ringing_end", "_waiting_end", "is_awaited", "is_rung")
+    def __init__(self) -> None:
+        # As a file object, and not by its number: that may be another file's once it is closed.
+        self._file = io.FileIO(os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC), "r+")
+        self.fileno = self._file.fileno
+
+    def ring(self) -> None:
+        """Let whoever waits go on. Raises OSError or ValueError where it is closed."""
+        self._file.write(_ONE)
+
+    def fall_silent(self) -> None:
+        """Ring no longer. Raises as ``ring`` does."""
+        self._file.read(len(_ONE))
+
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
+
+class SocketBell:
+    """The same on any system: two open files."""
+
+    __slots__ = ("_ringing_end", "_waiting_end", "fileno")
 
     def __init__(self) -> None:
         self._waiting_end, self._ringing_end = socket.socketpair()
         self._waiting_end.setblocking(False)
         self._ringing_end.setblocking(False)
+        self.fileno = self._waiting_end.fileno
+
+    def ring(self) -> None:
+        """Let whoever waits go on. Raises OSError where it is closed, or has rung very often."""
+        self._ringing_end.send(b"!")
+
+    def fall_silent(self) -> None:
+        """Ring no longer. Raises OSError where it does not ring, or is closed."""
+        self._waiting_end.recv(64)
+
+    def close(self) -> None:
+        """Give the sockets back."""
+        self._waiting_end.close()
+        self._ringing_end.close()
+
+
+class WakeUp:
+    """Wakes a thread that waits on sockets. May be rung from any thread, and from a signal handler.
+
+    A ring costs a call of the system only where somebody sleeps. Raises OSError where no file is to be had.
+    """
+
+    __slots__ = ("_bell", "close", "fileno", "is_awaited", "is_rung")
+
+    def __init__(self) -> None:
+        self._bell = EventBell() if hasattr(os, "eventfd") else SocketBell()
+        self.fileno, self.close = self._bell.fileno, self._bell.close
         self.is_rung = False
         self.is_awaited = False
-
-    def fileno(self) -> int:
-        """What to wait on."""
-        return self._waiting_end.fileno()
 
     def ring(self) -> None:
         """Wake the waiting thread, now or when it waits next."""
@@ -47,23 +97,14 @@ class WakeUp:
             self.is_rung = True
             # In this order; who waits does it the other way round, so that one of both sees the other.
             if self.is_awaited:
-                try:
-                    self._ringing_end.send(b"!")
-                except OSError:
-                    # Full: it is awake. Closed: nobody waits any more.
-                    pass
+                # Full: it is awake. Closed: nobody waits any more.
+                with contextlib.suppress(OSError, ValueError):
+                    self._bell.ring()
 
     def fall_silent(self) -> None:
         """Take the ring that has woken the waiting thread."""
-        try:
-            self._waiting_end.recv(64)
-        except OSError:
-            pass
-
-    def close(self) -> None:
-        """Give the sockets back."""
-        self._waiting_end.close()
-        self._ringing_end.close()
+        with contextlib.suppress(OSError, ValueError):
+            self._bell.fall_silent()
 
 
 class Watch:

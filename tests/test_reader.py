@@ -19,8 +19,10 @@ def pair() -> Iterator[Tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-@pytest.fixture
-def wake() -> Iterator[WakeUp]:
+@pytest.fixture(params=["its own kind", "a pair of sockets"])
+def wake(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[WakeUp]:
+    if request.param == "a pair of sockets":
+        monkeypatch.delattr("os.eventfd", raising=False)
     wake = WakeUp()
     yield wake
     wake.close()
@@ -35,6 +37,13 @@ def test_a_ring_before_the_wait_is_not_lost(wake: WakeUp) -> None:
     wake.ring()
     assert Watch(wake).wait(20) is False
     assert Watch(wake).wait(0) is False
+
+
+def test_a_ring_after_the_end_does_no_harm(wake: WakeUp) -> None:
+    wake.is_awaited = True
+    wake.close()
+    wake.ring()
+    wake.fall_silent()
 
 
 def test_it_tells_the_socket_from_the_ring(wake: WakeUp, pair: Tuple[socket.socket, socket.socket]) -> None:

@@ -51,13 +51,17 @@ def wait_until(holds: Callable[[], Any]) -> None:
         time.sleep(0.005)
 
 
-def refuse_threads(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def refuse_threads(
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    reason: str = "can't create new thread at interpreter shutdown",
+) -> None:
     """From now on the system gives none of this name."""
     start = threading.Thread.start
 
     def refuse(thread: threading.Thread) -> None:
         if thread.name == name:
-            raise RuntimeError("can't create new thread at interpreter shutdown")
+            raise RuntimeError(reason)
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)

@@ -192,17 +192,19 @@ class SonioxDecoder:
             texts = [*map(_text_of, tokens)]
             finality = bytes(map(_is_final, tokens))
             # Nobody has asked for speakers, languages or a translation where no token tells of them.
-            are_plain = "<" not in "".join(texts) and all(map(_BESIDES.isdisjoint, tokens))
+            said = "".join(texts)
+            are_plain = "<" not in said and all(map(_BESIDES.isdisjoint, tokens))
         except (KeyError, TypeError, ValueError):
             return None
         count = len(finality.rstrip(b"\0"))
         if not are_plain or finality.count(1) != count or segment.spoken.count + count > LONGEST_SEGMENT:
             return None
+        shown = segment.text.text + said
         if count:
             segment.text.text += "".join(texts[:count])
             segment.spoken.extend_plain(tokens[:count])
         self._tail = tokens[count:]
-        return (segment.text.text + "".join(texts[count:])).strip()
+        return shown.strip()
 
     def _take_marked(self, marked: Token) -> List[Heard]:
         """Take a token that may have markers in it, or be one."""
