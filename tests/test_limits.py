@@ -49,7 +49,7 @@ def test_a_session_takes_few_files() -> None:
             before = len(list(FILES.iterdir()))
             with client.listen():
                 ours_and_the_gateways = len(list(FILES.iterdir())) - before
-                assert ours_and_the_gateways == OF_A_SESSION + 1
+                assert ours_and_the_gateways <= OF_A_SESSION + 1
 
 
 @pytest.mark.skipif(not FILES.exists(), reason="Only Linux lists the files that are open.")
