@@ -3,10 +3,11 @@
 Wire facts are from the SLNG model page of ``reson8/reson8stt:v1`` where nothing else is said.
 """
 
+import functools
 import math
 from binascii import b2a_base64
 from dataclasses import dataclass
-from typing import Any, ClassVar, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..audio.format import AudioFormat
 from ..events import Endpoint, Flushed, Ready, Transcript, Word
@@ -169,7 +170,7 @@ class Reson8Decoder:
         if not (promote and partial):
             self._partial = partial
             return []
-        return [self._transcript(partial.raw, partial.text, is_final=True, complete=False)]
+        return [self._final(partial.raw, partial.text, complete=False)]
 
     def _heard_partial(self, frame: Mapping[str, Any]) -> List[Heard]:
         said = _said(frame)
@@ -177,7 +178,7 @@ class Reson8Decoder:
             return []
         if self._segment_begun is None:
             self._segment_begun = self._timeline.heard
-        partial = self._transcript(frame, said, is_final=False)
+        partial = self._open(frame, said)
         self._partial = partial if said else None
         return [partial]
 
@@ -187,8 +188,8 @@ class Reson8Decoder:
         begun, self._segment_begun = self._segment_begun, None
         if not said:
             # It answers a finalize over silence. What was shown and came to nothing is taken back.
-            return [self._transcript(frame, "", is_final=False)] if was_open else []
-        final = self._transcript(frame, said, is_final=True)
+            return [self._open(frame, "")] if was_open else []
+        final = self._final(frame, said)
         heard: List[Heard] = [final]
         if (final.words and final.words[-1].end is not None) or _has_times(frame):
             heard.append(Settled(final.end or 0.0))
@@ -197,26 +198,32 @@ class Reson8Decoder:
         self._last_end = final.end or self._last_end
         return heard
 
-    def _transcript(
-        self, frame: Mapping[str, Any], said: str, *, is_final: bool, complete: bool = True
-    ) -> Transcript:
+    def _open(self, frame: Mapping[str, Any], said: str) -> Transcript:
+        """A partial: few ask for more of it than its text."""
+        details = functools.partial(self._details, frame, self._last_end, self._timeline.reached)
+        return Transcript.later(details, {"text": said, "is_final": False, "raw": frame})
+
+    def _final(self, frame: Mapping[str, Any], said: str, *, complete: bool = True) -> Transcript:
+        details = self._details(frame, self._last_end, self._timeline.reached)
+        return Transcript(text=said, is_final=True, stable=said, complete=complete, raw=frame, **details)
+
+    def _details(self, frame: Mapping[str, Any], last_end: float, reached: float) -> Dict[str, Any]:
+        """What a frame tells besides its text; ``last_end`` and ``reached`` as they were when it came."""
         language = label(frame.get("language"))
         words = self._words(frame.get("words"), language)
-        start, end = self._span(frame, words)
-        return Transcript(
-            text=said,
-            is_final=is_final,
-            start=start,
-            end=end,
-            confidence=_probability(frame.get("confidence")),
-            language=language,
-            words=words,
-            stable=said if is_final else "",
-            complete=complete,
-            raw=frame,
-        )
+        start, end = self._span(frame, words, last_end, reached)
+        return {
+            "start": start,
+            "end": end,
+            "confidence": _probability(frame.get("confidence")),
+            "language": language,
+            "speaker": None,
+            "words": words,
+        }
 
-    def _span(self, frame: Mapping[str, Any], words: Tuple[Word, ...]) -> Tuple[float, float]:
+    def _span(
+        self, frame: Mapping[str, Any], words: Tuple[Word, ...], last_end: float, reached: float
+    ) -> Tuple[float, float]:
         """Where it stands: by its words, by ``start`` and ``duration``, else from the last final to now."""
         if words:
             starts = [word.start for word in words if word.start is not None]
@@ -226,11 +233,11 @@ class Reson8Decoder:
         begin, duration = number(frame.get("start")), number(frame.get("duration"))
         if begin is not None and duration is not None:
             return self._timeline.start(begin), self._timeline.end(begin + duration)
-        end = max(self._last_end, self._timeline.reached)
+        end = max(last_end, reached)
         if begin is not None:
             return self._timeline.start(begin), max(end, self._timeline.start(begin))
         # ``duration`` is that of the segment, and the audio sent since its end is not known.
-        start = self._last_end if duration is None else max(self._last_end, end - duration)
+        start = last_end if duration is None else max(last_end, end - duration)
         return round(start, 6), end
 
     def _words(self, entries: object, language: Optional[str]) -> Tuple[Word, ...]:
