@@ -1,5 +1,6 @@
 """A line on which there is only to speak and to listen needs no I/O thread; everything else does."""
 
+import errno
 import json
 import os
 import subprocess
@@ -65,6 +66,10 @@ def refuse_threads(
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
+
+
+def refuse_file() -> None:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def wait_steady() -> None:
@@ -275,9 +280,15 @@ def test_a_mistake_of_ours_is_told_and_not_lost_with_the_timekeeper(monkeypatch:
     assert [type(error.__cause__) for error in heard.errors] == [ZeroDivisionError]
 
 
-def test_where_there_is_no_timekeeper_the_io_thread_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("missing", ["thread", "file"])
+def test_where_there_is_no_timekeeper_the_io_thread_stays(
+    missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heard = Heard()
-    refuse_threads(monkeypatch, "slng-time")
+    if missing == "thread":
+        refuse_threads(monkeypatch, "slng-time")
+    else:
+        monkeypatch.setattr("slng_sync.timekeeper.WakeUp", refuse_file)
     with gateway() as server, client_for(server.url, Reson8(), heard).listen() as session:
         session.send(SECOND * 3)
         heard.wait_for(lambda: heard.finals)

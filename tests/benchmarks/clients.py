@@ -5,6 +5,7 @@ user would write. Each is imported only where it is measured: what it loads is p
 """
 
 import contextlib
+import importlib
 import json
 import os
 import socket
@@ -33,11 +34,10 @@ class SlngSoniox:
     """This package, Soniox."""
 
     model = "soniox"
+    package = "slng_sync"
 
     def __init__(self, port: int, answered: Answered) -> None:
-        from slng_sync import Client
-
-        client = Client(
+        client = importlib.import_module(self.package).Client(
             self.model,
             api_key=KEY,
             base_url=f"ws://127.0.0.1:{port}",

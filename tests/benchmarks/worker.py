@@ -12,12 +12,22 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 from clients import CLIENTS
 
 BYTES_PER_SECOND = 32000
 WARM_UP = 3.0
+
+
+def feed(send: Callable[[bytes], None], pause: float, share: float, over: threading.Event) -> None:
+    """Send chunks of ``pause`` seconds at their times, by a share of that later than others."""
+    rest = os.urandom(int(BYTES_PER_SECOND * pause) - 8)
+    due = time.monotonic() + pause * (1 + share)
+    while not over.is_set():
+        time.sleep(max(0.0, due - time.monotonic()))
+        send(struct.pack("<Q", time.monotonic_ns()) + rest)
+        due += pause
 
 
 class Streams:
@@ -26,25 +36,19 @@ class Streams:
     def __init__(self, args: argparse.Namespace) -> None:
         self.args = args
         self.delays: List[int] = []
-        self.pause = args.chunk_ms / 1000
-        self.size = int(BYTES_PER_SECOND * self.pause)
         self.over = threading.Event()
         self.clients = [CLIENTS[args.client](args.port, self.answered) for _ in range(args.sessions)]
-        self.threads = [threading.Thread(target=self.feed, args=(each,)) for each in range(args.sessions)]
+        # Spread over the time of a chunk.
+        self.threads = [
+            threading.Thread(
+                target=feed, args=(client.send, args.chunk_ms / 1000, number / args.sessions, self.over)
+            )
+            for number, client in enumerate(self.clients)
+        ]
 
     def answered(self, stamp: int) -> None:
         """What the user's callback does."""
         self.delays.append(time.monotonic_ns() - stamp)
-
-    def feed(self, number: int) -> None:
-        """Chunks at their times; the sessions are spread over the time of a chunk."""
-        send = self.clients[number].send
-        rest = os.urandom(self.size - 8)
-        due = time.monotonic() + self.pause * (1 + number / self.args.sessions)
-        while not self.over.is_set():
-            time.sleep(max(0.0, due - time.monotonic()))
-            send(struct.pack("<Q", time.monotonic_ns()) + rest)
-            due += self.pause
 
     def measure(self) -> Dict[str, Any]:
         """CPU of the whole process over the time of measuring, delays, memory, threads."""

@@ -108,6 +108,22 @@ def test_an_open_partial_is_promoted_only_where_it_is_asked_for(said: str, promo
         assert finals == [] and decoder.pending == said.strip()
 
 
+def test_a_partial_tells_what_was_so_when_it_came_whenever_somebody_asks() -> None:
+    tape = Tape()
+    decoder = Reson8().decoder(tape)
+    entries = [{"word": "Hello", "start_ms": 100, "duration_ms": 300}]
+    tape.reached = 1.0
+    [bare] = decoder(frame_of("partial", "Hello"))
+    [timed] = decoder({**frame_of("partial", "Hello!"), "words": entries, "confidence": 0.5})
+    tape.reached = 9.0
+    decoder(frame_of("final", "Hello."))
+
+    assert isinstance(bare, Transcript) and isinstance(timed, Transcript)
+    assert (bare.start, bare.end, bare.words, bare.confidence, bare.stable) == (0.0, 1.0, (), None, "")
+    assert (timed.start, timed.end, timed.confidence) == (0.1, 0.4, 0.5)
+    assert [word.text for word in timed.words] == ["Hello"]
+
+
 def test_an_empty_final_takes_back_what_was_shown() -> None:
     """It answers a finalize over silence, is no final, and clears the open partial."""
     heard = decode(frame_of("partial", "Hm"), frame_of("final", ""))
