@@ -6,7 +6,7 @@
 
 Each client gets a process of its own in each round, the rounds take turns, and the best of them counts: what
 a machine does besides can only make a figure worse. CPU is net of what feeding the streams costs by itself.
-``--capacity`` looks for the number of live sessions at which p99 of a delay passes 50 ms.
+``--capacity`` looks for the number of live sessions at which p99 of a delay passes 50 ms in every round.
 """
 
 import argparse
@@ -101,13 +101,18 @@ def capacity(gateway: Gateway, args: argparse.Namespace, chunk_ms: int) -> None:
     for client in args.clients:
         held = 0
         for sessions in STEPS:
-            result = gateway.measure(client, sessions, chunk_ms, args.seconds)
-            if result is None:
-                break
-            if max(result[name]["p99"] for name in ("to_wire_ms", "to_callback_ms")) > LIMIT_MS:
+            # Again where it fails, as a busy host makes one fail that would hold twice as many.
+            tries = (gateway.measure(client, sessions, chunk_ms, args.seconds) for _ in range(args.rounds))
+            if not any(map(_is_held, tries)):
                 break
             held = sessions
         print(f"| {client} | {held} |", flush=True)
+
+
+def _is_held(result: Optional[Result]) -> bool:
+    return result is not None and all(
+        result[name]["p99"] <= LIMIT_MS for name in ("to_wire_ms", "to_callback_ms")
+    )
 
 
 def main() -> None:
