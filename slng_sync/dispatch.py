@@ -38,11 +38,11 @@ class Dispatch:
     """A queue of deliveries and the thread that makes them. ``deliver`` must not raise.
 
     While there is nothing to deliver the thread is in ``idle()``, which returns once ``wake()`` is called, or
-    earlier. One thread at a time puts items in.
+    earlier. ``leave()`` is called once it will not be any more. One thread at a time puts items in.
     """
 
     __slots__ = """
-        _closed _deliver_one _delivering_on _ident _idle _items _polled _thread _to _wake
+        _closed _deliver_one _delivering_on _ident _idle _items _leave _polled _thread _to _wake
     """.split()
 
     def __init__(
@@ -52,10 +52,12 @@ class Dispatch:
         *,
         idle: Callable[[], None],
         wake: Callable[[], None],
+        leave: Callable[[], None],
     ) -> None:
         self._to = to
         self._deliver_one = deliver
         self._idle = idle
+        self._leave = leave
         self._items: Deque[Any] = deque()
         self._closed = False
         self._delivering_on: Optional[threading.Thread] = None
@@ -87,6 +89,8 @@ class Dispatch:
         """Nothing more will be put; what is queued is still delivered."""
         self._closed = True
         self._wake()
+        if self._thread is None or self._thread.ident is None:
+            self._leave()
 
     def poll(self, timeout: float = 0.0) -> int:
         """Deliver what is queued, waiting at most ``timeout`` seconds for the first; tell how many."""
@@ -137,6 +141,7 @@ class Dispatch:
                 else:
                     self._deliver_next()
             if closed:
+                self._leave()
                 return
             self._idle()
 

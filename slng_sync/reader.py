@@ -41,9 +41,8 @@ class Reader:
         self._wake = WakeUp()
 
     def close(self) -> None:
-        """Nobody will wait any more."""
+        """Nobody waits any more, nor will: a file closed too early gives its number to another one."""
         if self._wake is not None:
-            self._wake.ring()
             self._wake.close()
 
     def wake_up(self) -> None:

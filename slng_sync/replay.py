@@ -45,7 +45,7 @@ class Replay:
         self._speed = speed
         self._raw = raw
         self._told: List[Any] = []
-        self._dispatch = Dispatch("manual", self._told.append, idle=_nothing, wake=_nothing)
+        self._dispatch = Dispatch("manual", self._told.append, idle=_nothing, wake=_nothing, leave=_nothing)
         self._delivery = Delivery(self._dispatch)
         self._talk: Optional[_Talk] = None
         self._unfinished: List[Transcript] = []

@@ -80,7 +80,11 @@ class Stream:
         self.outcome = Outcome()
         self.reader = Reader(self.steady_line)
         self.dispatch = Dispatch(
-            settings.dispatch, callbacks.deliver, idle=self.reader.wait, wake=self.reader.wake_up
+            settings.dispatch,
+            callbacks.deliver,
+            idle=self.reader.wait,
+            wake=self.reader.wake_up,
+            leave=self.reader.close,
         )
         self.delivery = (
             Delivery(self.dispatch, tap) if channel is None else ChannelDelivery(channel, self.dispatch, tap)
@@ -198,7 +202,6 @@ class Stream:
             self.dispatch.close()
             self.close_files()
             self.enter(State.CLOSED)
-        self.reader.close()
         if self.wake is not None:
             self.wake.close()
 

@@ -7,6 +7,7 @@ from typing import Any, Iterator, List, Tuple
 
 import pytest
 
+from slng_sync.dispatch import Dispatch
 from slng_sync.reader import Reader
 from slng_sync.transport import WakeUp, Watch
 from slng_sync.waiting import Changes
@@ -98,6 +99,25 @@ def test_what_is_closed_in_the_moment_of_waiting_does_no_harm(
     reader.wait()
     assert read == [] and not reader.is_listening
     reader.close()
+
+
+@pytest.mark.parametrize("begun", [True, False], ids=["begun", "never begun"])
+def test_the_wake_up_is_closed_by_who_waits_for_it(begun: bool) -> None:
+    """Closed by somebody else, it would be waited for on under the number that another file has by then."""
+    closed_on: List[str] = []
+
+    def leave() -> None:
+        reader.close()
+        closed_on.append(threading.current_thread().name)
+
+    reader = Reader(lambda: None)
+    reader.open()
+    dispatch = Dispatch(None, print, idle=reader.wait, wake=reader.wake_up, leave=leave)
+    if begun:
+        dispatch.start()
+    dispatch.close()
+    assert dispatch.join(20)
+    assert closed_on == ["slng-callbacks" if begun else threading.current_thread().name]
 
 
 def test_a_change_is_told_to_who_waits_for_it() -> None:
