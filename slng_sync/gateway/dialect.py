@@ -109,6 +109,10 @@ class ServerDialect:
         """Answer one message of the client."""
         raise NotImplementedError
 
+    def is_end(self, message: Union[str, bytes]) -> bool:
+        """Whether a message says once more, in another form, that nothing will come."""
+        return False
+
     def heard(self, updates: List[Update]) -> Actions:
         """Tell what the engine heard in the audio that was fed."""
         raise NotImplementedError

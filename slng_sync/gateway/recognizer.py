@@ -5,6 +5,7 @@ ends in the middle of a computation can then simply be ended.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import struct
@@ -169,7 +170,9 @@ class _Process:
         return json.loads(source.read(REPLY.unpack(head)[0]))
 
     def kill(self) -> None:
-        self._process.kill()
+        # Where another thread has waited for it in this moment, older Pythons raise that it is gone.
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
 
     def reap(self) -> None:
         # Whoever is asking is told first that the process has ended, and lets go of the pipes.

@@ -55,7 +55,7 @@ class SonioxServer(ServerDialect):
 
     def receive(self, message: Union[str, bytes]) -> Actions:
         if self.state == "ended":
-            return [Breach("a message after the end of stream")]
+            return [] if self.is_end(message) else [Breach("a message after the end of stream")]
         if self.state == "config":
             return self._config_message(message)
         if not message:
@@ -99,6 +99,11 @@ class SonioxServer(ServerDialect):
                 config=settings.raw,
             ),
         )
+
+    def is_end(self, message: Union[str, bytes]) -> bool:
+        """Where the end is not answered for two seconds a client tries its other form."""
+        text = message.decode(errors="replace") if isinstance(message, bytes) else message
+        return text.replace(" ", "") in ("", '{"type":""}')
 
     # Audio
 

@@ -79,7 +79,8 @@ class Stream:
         if self._engine is not None:
             self._engine.close()
         extra = self._wire.arrived - self._consumed
-        if self._dialect.client_ended and extra > 0:
+        ended_again = extra == 1 and self._dialect.is_end(bytes(self._wire.newest))
+        if self._dialect.client_ended and extra > 0 and not ended_again:
             self._breach(f"{extra} message(s) after the end of stream")
 
     # Messages and timers

@@ -31,16 +31,18 @@ RECEIVE_BUFFER = 64 * 1024
 
 
 class Wire(ServerConnection):
-    """A connection that can be dropped, muted and frozen, and that counts what came in."""
+    """A connection that can be dropped, muted and frozen; it counts what came in, and keeps the newest."""
 
     record: Connection
     muted = False
     arrived = 0
+    newest: "bytes | bytearray | memoryview" = b""
 
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame):
             if event.opcode in DATA_OPCODES and event.fin:
                 self.arrived += 1
+                self.newest = event.data
             elif event.opcode is Opcode.PING:
                 self.record.pings += 1
         super().process_event(event)

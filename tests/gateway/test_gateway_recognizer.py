@@ -1,5 +1,6 @@
 """Real speech through the recogniser, in both dialects."""
 
+import subprocess
 import threading
 import time
 import wave
@@ -124,6 +125,22 @@ def test_a_stop_in_the_midst_of_decoding_is_quick_and_leaves_nothing() -> None:
         began = time.monotonic()
         server.stop()
         assert time.monotonic() - began < 2.0
+
+
+def test_a_process_that_is_gone_already_does_not_keep_the_gateway_from_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kill = subprocess.Popen.kill
+
+    def kill_what_is_gone(process: "subprocess.Popen[bytes]") -> None:
+        kill(process)
+        raise ProcessLookupError
+
+    monkeypatch.setattr(subprocess.Popen, "kill", kill_what_is_gone)
+    with LocalGateway() as server:
+        with soniox(server) as talk:
+            talk.say(silence(1))
+        assert server.wait_idle()
 
 
 def test_a_client_that_goes_away_frees_its_process() -> None:

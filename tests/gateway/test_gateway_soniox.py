@@ -82,6 +82,15 @@ def test_the_end_of_a_stream_without_audio_is_an_error() -> None:
         assert talk.close_code == 1000 and "without any audio" in server.breaches[0]
 
 
+@pytest.mark.parametrize("forms", [({"type": ""}, ""), ("", {"type": ""}), ({"type": ""}, b"")], ids=str)
+def test_the_end_may_be_said_once_more_in_another_form(forms: Any) -> None:
+    """As a client does that has waited two seconds for the answer to the first."""
+    with gateway() as server:
+        with soniox(server) as talk:
+            frames = talk.say(silence(1), *forms).rest()
+        assert frames[-1]["finished"] and server.wait_idle() and not server.breaches
+
+
 def test_whatever_follows_the_end_of_stream_is_a_breach() -> None:
     with gateway(finished="missing") as server:
         with soniox(server) as talk:
