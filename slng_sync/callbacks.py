@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 from .dispatch import is_coroutine
 from .errors import ConfigurationError, SlngError
-from .events import Transcript
+from .events import AudioLost, Transcript
 from .log import logger, stack_of
 
 __all__ = ["KINDS", "Callbacks", "RawFrame"]
@@ -49,7 +49,11 @@ class Callbacks:
         """Call the functions that the item is for. Raises no ``Exception``."""
         kind = _kind_of(item)
         argument = item.frame if isinstance(item, RawFrame) else item
-        for function in self._functions[kind]:
+        functions = self._functions[kind]
+        if not functions and isinstance(item, AudioLost):
+            # Not to be passed over in silence, though nobody has asked for events.
+            logger.warning("%.1f s of audio will not be transcribed: %s", item.seconds, item.reason)
+        for function in functions:
             try:
                 function(argument)
             except Exception as error:

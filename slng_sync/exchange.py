@@ -18,6 +18,8 @@ __all__ = ["Exchange", "MessageBudget", "Timing"]
 FIRST_SILENCE = 0.1
 """What stands in for a keepalive before the first audio, where only audio will do."""
 HOLD_FOR_TRANSLATION = 1.0
+PATIENCE = 60.0
+"""Seconds for which a server may be silent that has much to listen to, or talk and still owe an answer."""
 START_WITHOUT_READY = 2.0
 
 
@@ -55,12 +57,14 @@ class MessageBudget:
 class Exchange:
     """The conversation on one connection, over a send queue that may outlive it.
 
-    ``is_limited`` where a message was to be said and had to wait for the message cap.
+    ``is_limited`` where a message was to be said and had to wait for the message cap. ``close_by`` is when
+    the session ends, whatever was answered.
     """
 
     __slots__ = """
-        _asked_at _budget _bytes_per_second _caught_up_at _end_forms _end_mark _ended_at _greeting _held_at
-        _opened_at _spoke_at _timing accepted decoder dialect failure finished is_limited queue ready
+        _asked_at _budget _bytes_per_second _caught_up_at _end_forms _end_mark _ended_at _greeting _heard_at
+        _held_at _opened_at _spoke_at _timing accepted close_by decoder dialect failure finished is_limited
+        queue ready
     """.split()
 
     def __init__(
@@ -78,6 +82,7 @@ class Exchange:
         self.accepted = False
         self.finished = False
         self.is_limited = False
+        self.close_by = float("inf")
         self.failure: Optional[SlngError] = None
         self._timing = timing
         self._ended_at: Optional[float] = None
@@ -87,6 +92,7 @@ class Exchange:
         self._asked_at: List[float] = []
         self._end_mark: Optional[Mark] = None
         self._end_forms: List[Frame] = []
+        self._heard_at = now
         self._held_at: Optional[float] = None
         self._caught_up_at = now
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
@@ -119,15 +125,14 @@ class Exchange:
         """When something may have to be said or given up although nothing was heard or captured."""
         times = [self._budget.free_at if self._budget.free_at > now else float("inf")]
         if self._ended_at is not None:
-            times.append(
-                self._ended_at + (self._timing.end_form if self._end_forms else self.dialect.end_limit)
-            )
+            limit = self._timing.end_form if self._end_forms else self.dialect.end_limit
+            times.append(self._waited_since(self._ended_at) + limit)
         elif self.ready:
             times.append(self._spoke_at + self._timing.keepalive)
         else:
             times.append(self._opened_at + self._ready_limit)
         if self._asked_at:
-            times.append(self._asked_at[0] + self._timing.finalize)
+            times.append(self._give_up_at(self._asked_at[0]))
         if self._held_at is not None:
             times.append(self._held_at + HOLD_FOR_TRANSLATION)
         return min(times)
@@ -148,13 +153,12 @@ class Exchange:
         if self.queue.is_crowded and not self._asked_at:
             # Nothing has been settled for long. A finalize settles, so that a replay need not lose anything.
             self.queue.request(FINALIZE)
-        silent = now >= self._spoke_at + self._timing.keepalive
-        taken = self.queue.take(flush=silent)
+        taken = self.queue.take(flush=self._is_silent(now))
         if isinstance(taken, Mark):
             return self._ask(taken, now)
         if taken is not None:
             return self._audio(taken, now)
-        return self._keepalive() if silent else None
+        return self._keepalive(now)
 
     def _audio(self, pcm: bytes, now: float) -> Frame:
         """A message with audio; a server that listens in the pace of speech hears it one after the other."""
@@ -162,7 +166,12 @@ class Exchange:
         self._caught_up_at = begun + len(pcm) / self._bytes_per_second
         return self.dialect.audio(pcm)
 
-    def _keepalive(self) -> Frame:
+    def _is_silent(self, now: float) -> bool:
+        return now >= self._spoke_at + self._timing.keepalive
+
+    def _keepalive(self, now: float) -> Optional[Frame]:
+        if not self._is_silent(now):
+            return None
         if self.dialect.needs_first_audio and not self.queue.stream_sent:
             return self.dialect.audio(self.queue.padding(FIRST_SILENCE))
         return self.dialect.keepalive()
@@ -202,7 +211,7 @@ class Exchange:
     def _end(self, now: float) -> Optional[Frame]:
         """Say that the audio is over, once every finalize was answered or given up."""
         if self._asked_at:
-            return None
+            return self._keepalive(now)
         self._ended_at = now
         if not self.queue.stream_sent:
             # An end of stream without audio is an error to Soniox: the socket is closed instead.
@@ -213,15 +222,31 @@ class Exchange:
 
     def _next_end_form(self, now: float) -> Optional[Frame]:
         assert self._ended_at is not None
-        if not self._end_forms or self.finished or now < self._ended_at + self._timing.end_form:
+        if not self._end_forms or self.finished:
+            return None
+        if now < self._waited_since(self._ended_at) + self._timing.end_form:
             return None
         self._ended_at = now
         return self._end_forms.pop(0)
 
     def _expire_requests(self, now: float) -> None:
-        while self._asked_at and now >= self._asked_at[0] + self._timing.finalize:
+        while self._asked_at and now >= self._give_up_at(self._asked_at[0]):
             self._asked_at.pop(0)
             self.queue.answer(confirmed=False)
+
+    def _give_up_at(self, asked: float) -> float:
+        """When a finalize is not waited for any longer; what is left then is for the answer to the end."""
+        in_time = max(asked + self._timing.finalize, self.close_by - self.dialect.end_limit)
+        return min(self._waited_since(asked) + self._timing.finalize, in_time)
+
+    def _waited_since(self, asked: float) -> float:
+        """From when on an answer is overdue. Once all audio is out, not while the server is still behind."""
+        if self._end_mark is None:
+            return asked
+        caught_up = max(asked, self._caught_up_at)
+        heard = max(asked, self._heard_at)
+        # One that listens in the pace of speech may be silent until then; a slower one goes on talking.
+        return max(min(caught_up, heard + PATIENCE), min(heard, caught_up + PATIENCE))
 
     def over(self, now: float) -> bool:
         """Whether the server has said all it will, so that the connection may be closed."""
@@ -230,7 +255,7 @@ class Exchange:
         return (
             self._ended_at is not None
             and not self._end_forms
-            and now >= self._ended_at + self.dialect.end_limit
+            and now >= self._waited_since(self._ended_at) + self.dialect.end_limit
         )
 
     def may_close(self, code: int) -> bool:
@@ -259,6 +284,7 @@ class Exchange:
 
     def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
         """What a frame means, as far as it is anybody else's business."""
+        self._heard_at = now
         ahead = self._caught_up_at - now
         self.queue.under_way = ahead if ahead > 0.0 else 0.0
         heard: List[Heard] = []
@@ -298,6 +324,9 @@ class Exchange:
         if isinstance(heard, Flushed):
             if self._asked_at:
                 self._asked_at.pop(0)
+            if self._end_mark is not None and not self._asked_at:
+                # All audio came before it.
+                self._caught_up_at = self._heard_at
             self.queue.answer()
         return False
 

@@ -100,6 +100,7 @@ class IoThread:
         with stream.lock:
             now = time.monotonic()
             exchange = Exchange(stream.dialect, stream.queue, settings.timing, now)
+            exchange.close_by = stream.close_by
             pulse = Pulse(settings.ping_interval, settings.ping_timeout, now)
             stream.line = Line(connection, exchange, pulse, stream.trace)
             stream.connections += 1
@@ -457,6 +458,7 @@ class IoThread:
             if not stream.never_opened:
                 self._tell_the_end(error)
             stream.give_back()
+        self._log_what_is_missing(error)
 
     def _tell_the_end(self, error: Optional[SlngError]) -> None:
         """To ``on_error``, where there is one and no call is there to raise it."""
@@ -469,6 +471,12 @@ class IoThread:
         ):
             stream.dispatch.put(error)
         stream.delivery.tell(Closed(stream.complete))
+
+    def _log_what_is_missing(self, error: Optional[SlngError]) -> None:
+        """For who waits for a transcript and hears of no events; a session's ``close`` returns it."""
+        is_cut_short = error is None and not (self._stream.complete or self._stream.aborted)
+        if is_cut_short and self._raises and not self._callbacks.has("on_event"):
+            logger.warning("the transcript is not complete: the server did not answer for the last of it")
 
     def _last_words(self) -> bool:
         """Deliver what is final, and the open partial where nobody will finish it; whether there was one."""

@@ -167,6 +167,8 @@ class Stream:
             if State.STREAMING <= self.state < State.CLOSED:
                 # A little is left for the callbacks.
                 self.close_by = min(self.close_by, time.monotonic() + timeout - min(0.5, timeout / 4))
+                if self.line is not None:
+                    self.line.exchange.close_by = self.close_by
                 self.enter(State.DRAINING)
             elif self.state < State.STREAMING:
                 self.aborted = True

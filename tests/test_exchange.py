@@ -135,6 +135,85 @@ def test_a_finalize_without_an_answer_is_given_up_after_three_seconds() -> None:
     assert not mark.confirmed
 
 
+def test_while_audio_goes_on_what_is_heard_is_no_sign_that_an_answer_will_come() -> None:
+    """It may be about what was said after the request."""
+    talk = soniox()
+    talk.queue.put(SECOND)
+    mark = talk.queue.request(FINALIZE)
+    for _ in range(3):
+        talk.queue.put(SECOND)
+        talk.says()
+        talk.after(1).hears(tokens=[token(" well")], total_audio_proc_ms=500)
+    talk.says()
+    assert mark.settled
+    assert not mark.confirmed
+
+
+def test_a_server_that_is_slower_than_we_are_is_waited_for_while_it_talks() -> None:
+    """A recording is sent faster than it is heard, and so is what was kept in an outage."""
+    talk = soniox()
+    talk.queue.put(SECOND)
+    mark = talk.queue.request(FINALIZE)
+    talk.queue.request(END)
+    talk.says()
+    said = []
+    for _ in range(8):
+        talk.after(2).hears(tokens=[token(" and")], total_audio_proc_ms=500)
+        said += talk.says()
+        assert talk.exchange.due(talk.now) > talk.now
+    assert said == [{"type": "keepalive"}] * 2
+    talk.hears(tokens=[token("<fin>")], total_audio_proc_ms=1000)
+    assert mark.confirmed
+    assert talk.says() == [{"type": ""}]
+
+
+def test_a_server_in_the_pace_of_speech_may_be_silent_until_it_has_heard_all() -> None:
+    """Reson8 says nothing of silence, and without interim results nothing of what is being said."""
+    talk = reson8()
+    talk.hears(type="ready")
+    talk.queue.put(SECOND * 8)
+    mark = talk.queue.request(FINALIZE)
+    talk.queue.request(END)
+    talk.says()
+    talk.after(10.9).says()
+    assert not mark.settled
+    talk.hears(type="flush_confirmation", id="flush-001")
+    assert mark.confirmed
+    assert [said["type"] for said in talk.says()] == ["close"]
+    assert talk.after(2).exchange.over(talk.now), "it has heard all, and is not waited for as long again"
+
+
+def test_a_close_in_time_leaves_the_end_its_time() -> None:
+    """However far behind the server may be: the end of the stream makes all of it final as well."""
+    talk = reson8()
+    talk.hears(type="ready")
+    talk.queue.put(SECOND * 8)
+    mark = talk.queue.request(FINALIZE)
+    talk.queue.request(END)
+    talk.exchange.close_by = talk.now + 7
+    assert [said["type"] for said in talk.says()][-1] == "finalize"
+    assert talk.after(4.9).says() == []
+    assert [said["type"] for said in talk.after(0.1).says()] == ["close"]
+    assert not mark.confirmed
+
+
+def test_a_server_that_never_stops_talking_is_given_up_after_a_minute() -> None:
+    """Before and after the end is said, in each of its forms."""
+    talk = soniox()
+    talk.queue.put(SECOND)
+    mark = talk.queue.request(FINALIZE)
+    talk.queue.request(END)
+    talk.says()
+    said: Dict[str, float] = {}
+    while not talk.exchange.over(talk.now):
+        talk.after(1).hears(tokens=[token(" and")], total_audio_proc_ms=500)
+        said.update((json.dumps(each), talk.now - 100) for each in talk.says())
+    assert said == {'{"type": "keepalive"}': 60, '{"type": ""}': 64, "{}": 126}
+    assert talk.now - 100 == 191
+    assert mark.settled
+    assert not mark.confirmed
+
+
 def test_finalize_before_any_audio_needs_no_question() -> None:
     """All of nothing is final."""
     talk = soniox()
@@ -165,7 +244,7 @@ def test_an_end_that_nobody_answers_is_given_up() -> None:
     talk.queue.put(SECOND[:1600])
     talk.queue.request(END)
     talk.says()
-    talk.after(2).says()
+    assert talk.after(2.1).says() == [{}]
     assert not talk.after(4.9).exchange.over(talk.now)
     assert talk.after(0.2).exchange.over(talk.now)
     assert not talk.exchange.complete

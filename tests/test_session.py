@@ -1,5 +1,6 @@
 """Sessions from end to end: a real gateway on loopback, a script instead of a voice."""
 
+import asyncio
 import json
 import queue
 import signal
@@ -34,7 +35,11 @@ from slng_sync import (
     Transcript,
     WaitTimeout,
 )
+from slng_sync.audio.format import AudioFormat
+from slng_sync.callbacks import Callbacks
 from slng_sync.gateway import Faults, LocalGateway, Script, ScriptWord, Trouble
+from slng_sync.gateway.engine import StreamOptions, Update
+from slng_sync.gateway.script import ScriptEngine
 
 SECOND = bytes(32000)
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
@@ -133,6 +138,30 @@ def test_a_last_partial_is_kept_when_the_server_never_answers(dialect: Dialect) 
     assert finals[-1].complete is False
     assert "answered" in finals[-1].text
     assert heard.items[-1] == Closed(complete=False)
+
+
+def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with gateway(faults=Faults(trouble=Trouble.mute(0.4))) as server:
+        client = Client(Reson8(), api_key="any", base_url=server.url)
+        client.transcribe(numpy.zeros(16000, numpy.int16), sample_rate=16000)
+    assert "the transcript is not complete: the server did not answer for the last of it" in caplog.messages
+
+
+@pytest.mark.parametrize("follows", [False, True], ids=["finals only", "events too"])
+def test_lost_audio_is_logged_where_nobody_hears_of_events(
+    follows: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    callbacks, heard = Callbacks(), Heard()
+    if follows:
+        callbacks.add("on_event", heard)
+    lost = AudioLost(1.25, "the computer was too slow")
+    callbacks.deliver(lost)
+    assert heard.items == ([lost] if follows else [])
+    assert caplog.messages == (
+        [] if follows else ["1.2 s of audio will not be transcribed: the computer was too slow"]
+    )
 
 
 @BOTH
@@ -262,6 +291,26 @@ def test_close_may_be_called_from_a_callback(dialect: Dialect) -> None:
         session.wait(timeout=20)
         assert ended
         assert session.close() is True
+
+
+class SlowEngine(ScriptEngine):
+    """Takes three and a half seconds for each second of audio."""
+
+    def __init__(self, audio_format: AudioFormat, options: StreamOptions) -> None:
+        super().__init__(Script.numbered(12), audio_format, options)
+
+    async def audio(self, pcm: bytes) -> List[Update]:  # type: ignore[override]
+        await asyncio.sleep(3.5 * len(pcm) / len(SECOND))
+        return super().audio(pcm)
+
+
+def test_a_server_that_is_slower_than_speech_is_waited_for() -> None:
+    """The last word comes seven seconds after all audio was sent; in silence five would be the limit."""
+    with LocalGateway(engine=SlowEngine) as server:
+        with client_for(server.url, Reson8(), Heard()).listen() as session:
+            session.send(SECOND * 2)
+            assert session.close(timeout=30) is True
+    assert session.transcript.text == "one two three four"
 
 
 @BOTH
