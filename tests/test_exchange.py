@@ -11,7 +11,7 @@ from slng_sync.dialects import Dialect
 from slng_sync.errors import ConnectError
 from slng_sync.events import Flushed, Ready, Transcript
 from slng_sync.exchange import Exchange, MessageBudget, Timing
-from slng_sync.send_queue import END, FINALIZE, SendQueue
+from slng_sync.send_queue import END, FINALIZE, Mark, SendQueue
 
 SECOND = bytes(32000)
 
@@ -49,6 +49,15 @@ def soniox() -> Talk:
     talk = Talk(Soniox())
     assert [said["type"] for said in talk.says()] == ["config"]
     return talk
+
+
+def said_all(talk: Talk, pcm: bytes) -> Mark:
+    """Audio has gone out, and a finalize, behind which the end waits."""
+    talk.queue.put(pcm)
+    mark = talk.queue.request(FINALIZE)
+    talk.queue.request(END)
+    talk.says()
+    return mark
 
 
 def token(text: str, **more: Any) -> Dict[str, Any]:
@@ -152,10 +161,7 @@ def test_while_audio_goes_on_what_is_heard_is_no_sign_that_an_answer_will_come()
 def test_a_server_that_is_slower_than_we_are_is_waited_for_while_it_talks() -> None:
     """A recording is sent faster than it is heard, and so is what was kept in an outage."""
     talk = soniox()
-    talk.queue.put(SECOND)
-    mark = talk.queue.request(FINALIZE)
-    talk.queue.request(END)
-    talk.says()
+    mark = said_all(talk, SECOND)
     said = []
     for _ in range(8):
         talk.after(2).hears(tokens=[token(" and")], total_audio_proc_ms=500)
@@ -171,10 +177,7 @@ def test_a_server_in_the_pace_of_speech_may_be_silent_until_it_has_heard_all() -
     """Reson8 says nothing of silence, and without interim results nothing of what is being said."""
     talk = reson8()
     talk.hears(type="ready")
-    talk.queue.put(SECOND * 8)
-    mark = talk.queue.request(FINALIZE)
-    talk.queue.request(END)
-    talk.says()
+    mark = said_all(talk, SECOND * 8)
     talk.after(10.9).says()
     assert not mark.settled
     talk.hears(type="flush_confirmation", id="flush-001")
@@ -187,11 +190,8 @@ def test_a_close_in_time_leaves_the_end_its_time() -> None:
     """However far behind the server may be: the end of the stream makes all of it final as well."""
     talk = reson8()
     talk.hears(type="ready")
-    talk.queue.put(SECOND * 8)
-    mark = talk.queue.request(FINALIZE)
-    talk.queue.request(END)
     talk.exchange.close_by = talk.now + 7
-    assert [said["type"] for said in talk.says()][-1] == "finalize"
+    mark = said_all(talk, SECOND * 8)
     assert talk.after(4.9).says() == []
     assert [said["type"] for said in talk.after(0.1).says()] == ["close"]
     assert not mark.confirmed
@@ -200,10 +200,7 @@ def test_a_close_in_time_leaves_the_end_its_time() -> None:
 def test_a_server_that_never_stops_talking_is_given_up_after_a_minute() -> None:
     """Before and after the end is said, in each of its forms."""
     talk = soniox()
-    talk.queue.put(SECOND)
-    mark = talk.queue.request(FINALIZE)
-    talk.queue.request(END)
-    talk.says()
+    mark = said_all(talk, SECOND)
     said: Dict[str, float] = {}
     while not talk.exchange.over(talk.now):
         talk.after(1).hears(tokens=[token(" and")], total_audio_proc_ms=500)
