@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 REFERENCE = "soniox-sdk"
 MEMORY_REFERENCE = "websocket-client"
 LIMIT_MS = 50.0
-STEPS = [100, 150, *range(200, 420, 20), 450, 500, 600, 700, 800, 1000]
+STEPS = [*range(100, 420, 20), 450, 500, 600, 700, 800, 1000]
 
 Result = Dict[str, Any]
 

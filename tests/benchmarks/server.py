@@ -144,6 +144,7 @@ class Peer:
         if b"finalize" in text:
             reached = int(self.seconds * 1000)
             fin = b'{"tokens":[{"text":"<fin>","is_final":true}],"final_audio_proc_ms":%d}' % reached
+            self.sock.sendall(frame(b'{"type":"final_transcript","transcript":""}'))
             self.sock.sendall(frame(b'{"type":"flush_confirmation","id":"f"}') + frame(fin))
         elif text in (b"", b'{"type":""}', b'{"type":"close"}') or b"Close" in text or b"Terminate" in text:
             self.sock.sendall(frame(b'{"tokens":[],"finished":true,"type":"Termination"}'))
