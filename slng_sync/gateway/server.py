@@ -155,6 +155,7 @@ class LocalGateway:
             if ready.is_set():
                 _LOG.exception("The local gateway broke down.")
         finally:
+            _end_the_rest(loop)
             loop.close()
             ready.set()
 
@@ -289,6 +290,15 @@ class LocalGateway:
             return engine
         assert not isinstance(self._engine, str)
         return self._engine(audio_format, options)
+
+
+def _end_the_rest(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left: who connects in the last moment may not be known to the server yet."""
+    rest = asyncio.all_tasks(loop)
+    for task in rest:
+        task.cancel()
+    if rest:
+        loop.run_until_complete(asyncio.wait(rest, timeout=GOODBYE_TIMEOUT))
 
 
 def _require(package: str) -> None:
