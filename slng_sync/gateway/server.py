@@ -299,6 +299,8 @@ def _end_the_rest(loop: asyncio.AbstractEventLoop) -> None:
         task.cancel()
     if rest:
         loop.run_until_complete(asyncio.wait(rest, timeout=GOODBYE_TIMEOUT))
+        # A turn more, in which what they have given up is closed.
+        loop.run_until_complete(asyncio.sleep(0))
 
 
 def _require(package: str) -> None:

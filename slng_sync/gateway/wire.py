@@ -38,6 +38,14 @@ class Wire(ServerConnection):
     arrived = 0
     newest: "bytes | bytearray | memoryview" = b""
 
+    async def handshake(self, *args: Any, **options: Any) -> None:
+        """Leave no connection open whose beginning is given up."""
+        try:
+            await super().handshake(*args, **options)
+        except asyncio.CancelledError:
+            self.transport.abort()
+            raise
+
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame):
             if event.opcode in DATA_OPCODES and event.fin:

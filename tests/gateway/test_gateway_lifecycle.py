@@ -197,3 +197,13 @@ def test_a_stop_does_not_wait_for_a_client_that_has_stopped_reading() -> None:
         began = time.monotonic()
         gateway.stop()
         assert time.monotonic() - began < 2.0
+
+
+def test_who_connects_in_the_last_moment_is_let_go() -> None:
+    """Nothing is left of them, neither a task nor a socket: pytest would find it."""
+    for _ in range(3):
+        server = LocalGateway(engine="script").start()
+        host, _, port = server.url.replace("ws://", "").partition(":")
+        with socket.create_connection((host, int(port)), timeout=10) as late:
+            server.stop()
+            assert late.recv(1) == b""
