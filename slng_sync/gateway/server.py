@@ -7,6 +7,7 @@ import logging
 import ssl
 import threading
 import time
+import weakref
 from typing import Any, Dict, FrozenSet, List, Optional, Set, Tuple, Union
 
 from ..audio.format import AudioFormat
@@ -23,6 +24,7 @@ _LOG = logging.getLogger("slng_sync.gateway")
 INSTALL = 'pip install "slng-sync[gateway]"'
 STOP_TIMEOUT = 5.0
 GOODBYE_TIMEOUT = 0.5
+DROP_AGAIN = 0.05
 
 Tls = Union[None, ssl.SSLContext, Tuple[str, str]]
 
@@ -81,6 +83,7 @@ class LocalGateway:
         self._stopping: Optional[asyncio.Event] = None
         self._address: Tuple[str, int] = (host, port)
         self._problem: Optional[BaseException] = None
+        self._begun: weakref.WeakSet[Any] = weakref.WeakSet()
         self._wires: Set[Any] = set()
         self._tasks: Set[asyncio.Task[Any]] = set()
         self._recognizers: Any = None
@@ -155,7 +158,6 @@ class LocalGateway:
             if ready.is_set():
                 _LOG.exception("The local gateway broke down.")
         finally:
-            _end_the_rest(loop)
             loop.close()
             ready.set()
 
@@ -163,7 +165,9 @@ class LocalGateway:
         from . import wire
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = await wire.listen(self._handle, self._process_request, self._host, self._port, self._tls)
+        server = await wire.listen(
+            self._handle, self._process_request, self._begun.add, self._host, self._port, self._tls
+        )
         self._address = server.sockets[0].getsockname()[:2]
         try:
             if self._engine == "recognizer":
@@ -187,14 +191,20 @@ class LocalGateway:
             for goodbye in slow:
                 goodbye.cancel()
             await asyncio.gather(*goodbyes, return_exceptions=True)
-        for wire in self._wires:
-            wire.transport.abort()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await server.wait_closed()
+        await self._drop_all(server)
         if self._recognizers is not None:
             self._recognizers.join()
+
+    async def _drop_all(self, server: Any) -> None:
+        """Drop every connection: those without a request too, and who has come in the last moment."""
+        closed = asyncio.ensure_future(server.wait_closed())
+        while not closed.done():
+            for wire in list(self._begun):
+                if wire.transport is not None:
+                    wire.transport.abort()
+            await asyncio.wait([closed], timeout=DROP_AGAIN)
 
     async def _process_request(self, wire: Any, request: Any) -> Any:
         """Judge the request for an upgrade; None lets it pass."""
@@ -290,17 +300,6 @@ class LocalGateway:
             return engine
         assert not isinstance(self._engine, str)
         return self._engine(audio_format, options)
-
-
-def _end_the_rest(loop: asyncio.AbstractEventLoop) -> None:
-    """Cancel what is left: who connects in the last moment may not be known to the server yet."""
-    rest = asyncio.all_tasks(loop)
-    for task in rest:
-        task.cancel()
-    if rest:
-        loop.run_until_complete(asyncio.wait(rest, timeout=GOODBYE_TIMEOUT))
-        # A turn more, in which what they have given up is closed.
-        loop.run_until_complete(asyncio.sleep(0))
 
 
 def _require(package: str) -> None:

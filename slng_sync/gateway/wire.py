@@ -7,7 +7,7 @@ import socket
 import struct
 import sys
 from http import HTTPStatus
-from typing import Any, Tuple
+from typing import Any, Callable, Tuple, cast
 
 from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.datastructures import Headers
@@ -36,15 +36,8 @@ class Wire(ServerConnection):
     record: Connection
     muted = False
     arrived = 0
+    transport: Any = None
     newest: "bytes | bytearray | memoryview" = b""
-
-    async def handshake(self, *args: Any, **options: Any) -> None:
-        """Leave no connection open whose beginning is given up."""
-        try:
-            await super().handshake(*args, **options)
-        except asyncio.CancelledError:
-            self.transport.abort()
-            raise
 
     def process_event(self, event: Any) -> None:
         if isinstance(event, Frame):
@@ -105,8 +98,16 @@ def _peer_is_gone(sock: Any) -> bool:
     return not established
 
 
-def listen(handler: Any, process_request: Any, host: str, port: int, tls: Any) -> Any:
-    """Return what, awaited, is a `Server` that listens."""
+def listen(
+    handler: Any, process_request: Any, begun: Callable[[Wire], None], host: str, port: int, tls: Any
+) -> Any:
+    """Return what, awaited, is a `Server` that listens; ``begun`` is told of each connection at once."""
+
+    def begin(*args: Any, **options: Any) -> Wire:
+        wire = Wire(*args, **options)
+        begun(wire)
+        return wire
+
     sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
     return serve(
@@ -114,7 +115,8 @@ def listen(handler: Any, process_request: Any, host: str, port: int, tls: Any) -
         sock=sock,
         ssl=tls,
         process_request=process_request,
-        create_connection=Wire,
+        # The library calls it, and does not ask what it is.
+        create_connection=cast("type[Wire]", begin),
         compression=None,
         open_timeout=10,
         close_timeout=CLOSE_TIMEOUT,
