@@ -193,18 +193,23 @@ class LocalGateway:
             await asyncio.gather(*goodbyes, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
-        await self._drop_all(server)
+        await self._drop_all()
         if self._recognizers is not None:
             self._recognizers.join()
 
-    async def _drop_all(self, server: Any) -> None:
-        """Drop every connection: those without a request too, and who has come in the last moment."""
-        closed = asyncio.ensure_future(server.wait_closed())
-        while not closed.done():
+    async def _drop_all(self) -> None:
+        """Drop every connection, until no task is left.
+
+        The server knows nothing yet of one that is being accepted, and would wait for one without a request.
+        """
+        until = time.monotonic() + STOP_TIMEOUT
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        while rest and time.monotonic() < until:
             for wire in list(self._begun):
                 if wire.transport is not None:
                     wire.transport.abort()
-            await asyncio.wait([closed], timeout=DROP_AGAIN)
+            await asyncio.wait(rest, timeout=DROP_AGAIN)
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
 
     async def _process_request(self, wire: Any, request: Any) -> Any:
         """Judge the request for an upgrade; None lets it pass."""

@@ -1,5 +1,6 @@
 """Starting, stopping, engines of one's own, and the fixture."""
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -208,4 +209,6 @@ def test_a_client_without_a_request_is_let_go(seconds: float) -> None:
             time.sleep(seconds)
             server.stop()
             assert "slng-gateway" not in [thread.name for thread in threading.enumerate()]
-            assert silent.recv(1) == b""
+            # Reset, where it was not even accepted.
+            with contextlib.suppress(ConnectionResetError):
+                assert silent.recv(1) == b""
