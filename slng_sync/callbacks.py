@@ -4,7 +4,7 @@ from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 from .dispatch import is_coroutine
 from .errors import ConfigurationError, SlngError
-from .events import AudioLost, Transcript
+from .events import AudioLost, MicrophoneRestored, Transcript
 from .log import logger, stack_of
 
 __all__ = ["KINDS", "Callbacks", "RawFrame"]
@@ -50,9 +50,8 @@ class Callbacks:
         kind = _kind_of(item)
         argument = item.frame if isinstance(item, RawFrame) else item
         functions = self._functions[kind]
-        if not functions and isinstance(item, AudioLost):
-            # Not to be passed over in silence, though nobody has asked for events.
-            logger.warning("%.1f s of audio will not be transcribed: %s", item.seconds, item.reason)
+        if not functions:
+            _log_lost_audio(item)
         for function in functions:
             try:
                 function(argument)
@@ -69,6 +68,14 @@ class Callbacks:
             )
             report.__cause__ = error
             self.deliver(report)
+
+
+def _log_lost_audio(item: Any) -> None:
+    """A loss is not passed over in silence, though nobody has asked for events."""
+    if isinstance(item, AudioLost):
+        logger.warning("%.1f s of audio will not be transcribed: %s", item.seconds, item.reason)
+    elif isinstance(item, MicrophoneRestored) and item.lost:
+        logger.warning("%.1f s of audio were not heard: the microphone was away.", item.lost)
 
 
 def _kind_of(item: Any) -> str:

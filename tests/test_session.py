@@ -25,7 +25,9 @@ from slng_sync import (
     ConnectionLost,
     Dialect,
     Endpoint,
+    Event,
     Flushed,
+    MicrophoneRestored,
     Ready,
     Reson8,
     ServerError,
@@ -149,19 +151,31 @@ def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
     assert "the transcript is not complete: the server did not answer for the last of it" in caplog.messages
 
 
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        (
+            AudioLost(1.25, "the computer was too slow"),
+            ["1.2 s of audio will not be transcribed: the computer was too slow"],
+        ),
+        (
+            MicrophoneRestored(outage=3.0, lost=2.5, device="USB"),
+            ["2.5 s of audio were not heard: the microphone was away."],
+        ),
+        (MicrophoneRestored(outage=3.0, lost=0.0, device="USB"), []),
+    ],
+    ids=["too slow", "away", "only late"],
+)
 @pytest.mark.parametrize("follows", [False, True], ids=["finals only", "events too"])
 def test_lost_audio_is_logged_where_nobody_hears_of_events(
-    follows: bool, caplog: pytest.LogCaptureFixture
+    follows: bool, lost: Event, told: List[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     callbacks, heard = Callbacks(), Heard()
     if follows:
         callbacks.add("on_event", heard)
-    lost = AudioLost(1.25, "the computer was too slow")
     callbacks.deliver(lost)
     assert heard.items == ([lost] if follows else [])
-    assert caplog.messages == (
-        [] if follows else ["1.2 s of audio will not be transcribed: the computer was too slow"]
-    )
+    assert caplog.messages == ([] if follows else told)
 
 
 @BOTH
