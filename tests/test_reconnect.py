@@ -273,7 +273,8 @@ def faults_from(rng: random.Random, count: int) -> List[Faults]:
             ]
         )
         then = Trouble.drop(at + 1.0)
-        status = rng.choice([101] * 9 + [503])
+        # Who is refused at the very first is told, and not connected again.
+        status = rng.choice([101] * 9 + [503]) if faults else 101
         faults.append(
             Faults(
                 upgrade_status=status,
