@@ -13,6 +13,8 @@ __all__ = ["Outage", "RetrySchedule"]
 
 SHORTEST = 1.0
 LONGEST = 30.0
+LONGEST_ASKED = 300.0
+"""The longest wait that a server is granted: live audio cannot be kept for hours."""
 
 
 class Outage:
@@ -73,10 +75,8 @@ class RetrySchedule:
         at_once = self._has_worked and self.attempt == 0
         doublings = self.attempt - 1 if self._has_worked else self.attempt
         self.attempt += 1
-        asked = cause.retry_after if isinstance(cause, ConnectError) else None
-        if asked is not None:
-            return asked
-        if at_once:
-            return 0.0
         # Between half of the wait and all of it.
-        return min(LONGEST, SHORTEST * 2.0 ** min(doublings, 10)) * (0.5 + self._random_share() / 2)
+        usual = min(LONGEST, SHORTEST * 2.0 ** min(doublings, 10)) * (0.5 + self._random_share() / 2)
+        asked = cause.retry_after if isinstance(cause, ConnectError) else None
+        # No sooner than usual, or a server that asks for no wait at all has used up all attempts in a moment.
+        return max(0.0 if at_once else usual, min(asked or 0.0, LONGEST_ASKED))

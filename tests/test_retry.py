@@ -51,6 +51,20 @@ def test_retry_after_is_honoured() -> None:
     assert schedule.next_delay(ConnectError("late", retryable=True, retry_after=40.0)) == 40.0
 
 
+def test_a_server_that_asks_for_no_wait_is_not_asked_at_once_again() -> None:
+    """Or all attempts would be over in a moment."""
+    schedule = RetrySchedule(8, random_share=lambda: 1.0)
+    schedule.worked()
+    busy = ConnectError("busy", retryable=True, retry_after=0.0)
+    assert [schedule.next_delay(busy) for _ in range(4)] == [0.0, 1.0, 2.0, 4.0]
+
+
+def test_a_server_that_asks_for_a_day_is_asked_in_five_minutes() -> None:
+    """Live audio cannot be kept for so long."""
+    schedule = RetrySchedule(8)
+    assert schedule.next_delay(ConnectError("busy", retryable=True, retry_after=86400.0)) == 300.0
+
+
 @given(st.integers(0, 20), st.floats(0, 1), st.booleans())
 def test_waits_stay_within_their_bounds(attempts: int, share: float, worked: bool) -> None:
     """Never negative, never above 30 s, and never more attempts than allowed."""
