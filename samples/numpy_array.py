@@ -12,8 +12,10 @@ import numpy as np
 from slng_sync import Client, Soniox
 
 with wave.open(sys.argv[1]) as file:
+    if file.getsampwidth() != 2:
+        sys.exit("16-bit samples only.")
     rate = file.getframerate()
-    samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2")
+    samples = np.frombuffer(file.readframes(file.getnframes()), dtype="<i2").reshape(-1, file.getnchannels())
 audio = samples.astype(np.float32) / 32768
 
 client = Client(Soniox())
@@ -22,7 +24,7 @@ client = Client(Soniox())
 print("Transcribed:", client.transcribe(audio, sample_rate=rate))
 
 # In pieces, as they are made. send() returns at once while there is room, and waits while there is none.
-with client.listen(sample_rate=rate) as session:
+with client.listen(sample_rate=rate, channels=audio.shape[1]) as session:
     for start in range(0, len(audio), rate // 10):
         session.send(audio[start : start + rate // 10])
 print("Sent in pieces:", session.transcript)

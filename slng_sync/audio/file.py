@@ -115,7 +115,8 @@ def _by_soundfile(file: BinaryIO, name: str) -> Recording:
     try:
         sound = soundfile.SoundFile(file)
         audio_format = AudioFormat(sound.samplerate, sound.channels)
-    except (RuntimeError, ConfigurationError) as error:
+    except (RuntimeError, TypeError, ConfigurationError) as error:
+        # A TypeError where the name ends in ".raw": soundfile then asks for the format.
         raise AudioError(
             f"{name} is not a recording that can be read: {error}",
             hint="If it is raw PCM, give its sample_rate.",

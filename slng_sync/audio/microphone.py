@@ -44,8 +44,8 @@ class Microphone:
     counted from 0, of a device that has several; otherwise one channel is the mean of them all.
 
     The device is opened by the first ``next()``. Raises DeviceNotFound; DeviceLost when it goes away or
-    gives nothing for 1 s; AudioError when PyAudio is missing or the device cannot be opened. An iteration
-    that has ended, in whatever way, may be followed by another.
+    gives nothing for 1 s, or 5 s at first; AudioError when PyAudio is missing or the device cannot be opened.
+    An iteration that has ended, in whatever way, may be followed by another.
 
     In a session a device that goes away is waited for, ``patience`` seconds long: see ``hear``.
     """

@@ -1,5 +1,6 @@
 """Where audio comes from: anything a program has, as an AudioSource."""
 
+import inspect
 import io
 import os
 import re
@@ -131,9 +132,11 @@ def as_source(
         return _readable_source(source, raw_format, file_format, speed)
     if hasattr(source, "__iter__"):
         return IterableSource(source, raw_format)
+    if callable(source) and not inspect.isgeneratorfunction(source):
+        return ReadSource(source, raw_format)
     raise ConfigurationError(
-        f"source must be a path, a file, a Microphone, an array, bytes, or an iterable of chunks, "
-        f"not {type(source).__name__}."
+        f"source must be a path, a file, a Microphone, an array, bytes, read(n), or an iterable of "
+        f"chunks, not {type(source).__name__}."
     )
 
 
@@ -201,4 +204,4 @@ def _readable_source(
         raise ConfigurationError("source is a file open as text.", hint="Open it with mode 'rb'.")
     if isinstance(source, io.IOBase) or hasattr(source, "seekable"):
         return file_source(source, file_format, speed=speed)
-    return ReadSource(source.read, raw_format)
+    return ReadSource(source.read, getattr(source, "audio_format", raw_format))

@@ -157,10 +157,11 @@ class TestOtherKinds:
         with pytest.raises(AudioError, match=r"speech\.flac is (damaged after|cut off)"):
             heard(path)
 
-    def test_what_is_no_audio(self, tmp_path: Path) -> None:
-        (tmp_path / "notes.txt").write_text("Nothing to hear, whoever listens to this.")
+    @pytest.mark.parametrize("name", ["notes.txt", "notes.raw"])
+    def test_what_is_no_audio(self, name: str, tmp_path: Path) -> None:
+        (tmp_path / name).write_text("Nothing to hear, whoever listens to this.")
         with pytest.raises(AudioError, match=r"not a recording that can be read.* give its sample_rate"):
-            as_source(tmp_path / "notes.txt")
+            as_source(tmp_path / name)
 
     def test_one_without_samples(self, tmp_path: Path) -> None:
         soundfile.write(tmp_path / "nothing.flac", SPEECH[:0], 16000, format="AIFF")
