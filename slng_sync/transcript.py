@@ -220,6 +220,9 @@ def _write(path: Union[str, "os.PathLike[str]"], text: str) -> None:
         if target.exists():
             shutil.copymode(target, beside)
         beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except OSError as error:
+        # Not the one beside it, which nobody knows of.
+        error.filename, error.filename2 = os.fspath(path), None
         raise
+    finally:
+        beside.unlink(missing_ok=True)

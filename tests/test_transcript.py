@@ -358,8 +358,10 @@ def test_save_names_what_it_knows_and_leaves_nothing_behind(tmp_path: Path) -> N
     with pytest.raises(ConfigurationError, match="without a suffix"):
         TranscriptLog().save(tmp_path / "talk")
     (tmp_path / "folder.txt").mkdir()
-    with pytest.raises(OSError, match=r"folder\.txt"):
-        TranscriptLog().save(tmp_path / "folder.txt")
+    for name in ("folder.txt", "missing/talk.srt"):
+        with pytest.raises(OSError, match=r"[^.]" + name) as caught:
+            TranscriptLog().save(tmp_path / name)
+        assert caught.value.filename == str(tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["folder.txt"]
 
 

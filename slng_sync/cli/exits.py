@@ -38,6 +38,7 @@ exit codes:
   5    the API key is missing or was refused
   130  ended by Ctrl-C, after the last words
   141  whoever read the output has gone, as head does
+  143  ended by SIGTERM, in the same way as by Ctrl-C
 """
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import ssl
 from pathlib import Path
 from typing import Any, Optional, Tuple
 
@@ -107,7 +108,9 @@ def _read(path: Optional[str], screen: Screen) -> Optional[str]:
 def _not_started(args: argparse.Namespace, error: OSError) -> Tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
         return f"The port {args.port} is in use.", "Choose another one; --port 0 takes a free one."
-    if args.tls_cert and error.errno in (None, errno.ENOENT, errno.EACCES):
+    if args.tls_cert and (
+        isinstance(error, ssl.SSLError) or error.errno in (None, errno.ENOENT, errno.EACCES)
+    ):
         return (
             f"The certificate or its key cannot be used: {error.strerror or error}.",
             "Both must be PEM files.",

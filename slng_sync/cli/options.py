@@ -81,7 +81,9 @@ def add_result(parser: argparse.ArgumentParser) -> None:
     """What describes a result alone."""
     result = parser.add_argument_group("the result")
     result.add_argument(
-        "--format", choices=FORMATS, help="text unless said, or unless --output ends in .srt, .vtt or .json"
+        "--format",
+        choices=FORMATS,
+        help="text unless said, or unless --output ends in .srt, .vtt, .json or .html",
     )
     result.add_argument("-o", "--output", metavar="FILE", help="write there instead of to stdout")
 

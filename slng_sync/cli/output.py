@@ -14,8 +14,8 @@ from .terminal import Screen
 
 __all__ = ["FORMATS", "Output", "chosen_format", "open_output", "targets"]
 
-FORMATS = ("text", "srt", "vtt", "json")
-SUFFIXES = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json"}
+FORMATS = ("text", "srt", "vtt", "json", "html")
+SUFFIXES = {"text": ".txt", "srt": ".srt", "vtt": ".vtt", "json": ".json", "html": ".html"}
 STDIN = "-"
 
 
@@ -83,6 +83,7 @@ class Document:
             "srt": log.to_srt,
             "vtt": log.to_vtt,
             "json": log.to_json,
+            "html": log.to_html,
         }
         self._screen.clear()
         self._screen.document(formats[self._format]())

@@ -75,8 +75,14 @@ def test_a_port_in_use_is_1_and_says_what_to_do() -> None:
 def test_what_cannot_be_used_is_1(tmp_path: Path) -> None:
     (tmp_path / "no.pem").write_text("nothing")
     no_pem = ["--tls-cert", tmp_path / "no.pem", "--tls-key", tmp_path / "no.pem"]
-    for arguments in (["--script", "missing.txt"], ["--host", "203.0.113.1"], no_pem):
+    wrong = [
+        (["--script", "missing.txt"], "missing.txt cannot be read"),
+        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+        (no_pem, "certificate or its key cannot be used"),
+    ]
+    for arguments, said in wrong:
         done = run("gateway", "--engine", "script", "--port", "0", *arguments)
         assert (done.returncode, done.stdout) == (1, ""), arguments
         assert "Traceback" not in done.stderr
+        assert said in done.stderr
         assert len(done.stderr.splitlines()) <= 2

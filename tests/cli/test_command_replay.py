@@ -37,7 +37,7 @@ def test_documents_and_files_are_those_of_transcribe(
     trace: Path, env: Dict[str, str], recording: Path, tmp_path: Path
 ) -> None:
     """Word for word, time for time."""
-    for format_ in ("srt", "vtt", "json"):
+    for format_ in ("srt", "vtt", "json", "html"):
         ours = run("replay", trace, "--format", format_)
         theirs = run("transcribe", recording, "--format", format_, "--speed", "50", env=env)
         assert (ours.returncode, ours.stdout) == (0, theirs.stdout)

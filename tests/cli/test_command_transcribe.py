@@ -59,14 +59,15 @@ def test_json_is_a_whole_document(env: Dict[str, str], recording: Path) -> None:
     assert [final["text"] for final in json.loads(done.stdout)["finals"]] == LINES
 
 
-@pytest.mark.parametrize("name", ["out", "out.json", "new/out.srt"])
+@pytest.mark.parametrize("name", ["out", "out.json", "new/out.srt", "out.html"])
 def test_the_suffix_of_the_output_says_its_format(
     name: str, env: Dict[str, str], recording: Path, tmp_path: Path
 ) -> None:
     done = run("transcribe", recording, "-o", tmp_path / name, "--speed", "20", env=env)
     text = (tmp_path / name).read_text("utf-8")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    beginning = {".srt": "1\n00:", ".vtt": "WEBVTT\n", ".json": "{"}.get(Path(name).suffix, LINES[0] + "\n")
+    beginnings = {".srt": "1\n00:", ".json": "{", ".html": "<!DOCTYPE html>"}
+    beginning = beginnings.get(Path(name).suffix, LINES[0] + "\n")
     assert text.startswith(beginning)
     assert all(line in text for line in LINES)
 
