@@ -1,5 +1,6 @@
 """Who is told what: the user's functions, and what happens when one of them raises."""
 
+import threading
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
 
 from .dispatch import is_coroutine
@@ -46,7 +47,7 @@ class Callbacks:
         return bool(self._functions[kind])
 
     def deliver(self, item: Any) -> None:
-        """Call the functions that the item is for. Raises no ``Exception``."""
+        """Call the functions that the item is for. Raises only what ends a program, on its main thread."""
         kind = _kind_of(item)
         argument = item.frame if isinstance(item, RawFrame) else item
         functions = self._functions[kind]
@@ -55,10 +56,14 @@ class Callbacks:
         for function in functions:
             try:
                 function(argument)
-            except Exception as error:
+            except BaseException as error:
+                # On the main thread sys.exit() and Ctrl-C are the program's. On another one they would end
+                # nothing but that, and with it all that is still to be told.
+                if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+                    raise
                 self._raised(kind, error)
 
-    def _raised(self, kind: str, error: Exception) -> None:
+    def _raised(self, kind: str, error: BaseException) -> None:
         name = type(error).__name__
         logger.error("an %s callback raised %s; the stream goes on\n%s", kind, name, stack_of(error))
         if kind != "on_error":

@@ -9,6 +9,7 @@ from .callbacks import KINDS, Callbacks
 from .checks import Path, check_count, check_flag, check_folder, check_seconds
 from .dialects import Dialect, as_dialect
 from .dispatch import DispatchTo, check_dispatch
+from .errors import SlngError
 from .events import Closed, Event, Transcript
 from .exchange import Timing
 from .route import make_route
@@ -187,9 +188,9 @@ class Client:
 
         ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
         iterable of chunks; without one the program calls ``session.send()``. ``sample_rate`` and ``channels``
-        say what arrays, bytes and chunks are; with any other source, or none, they say what is sent: 16 kHz
-        and one channel otherwise. A source that differs is converted. When a source ends, the session ends
-        in order by itself.
+        say what arrays, bytes, chunks and raw PCM are; with another path, a microphone, or none, they say
+        what is sent: otherwise 16 kHz, or what a recording has less, and one channel. A source that differs
+        is converted. When a source ends, the session ends in order by itself.
 
         ``follow``: the path is that of a WAV or raw PCM file that is still being written. What is there goes
         at once, the rest as it comes, until the recorder has finished the file or the session is closed.
@@ -204,7 +205,8 @@ class Client:
         noise by webrtcvad: ``pip install "slng-sync[vad]"``. ``levels`` asks for a ``Level`` 25 times a
         second, for ``on_event``.
 
-        ``record`` is a WAV file to write, with the audio as it was captured; what a crash leaves can be
+        ``record`` is a WAV file to write, with the audio that is sent: what a gate or a pause withholds is
+        not in it, so that later words stand earlier there than in the transcript. What a crash leaves can be
         played, but for the last second. ``trace`` is a file for every message and its time, one JSON object
         a line, for ``replay``: spoken words stand in it, the key does not, and audio only with
         ``trace_audio``. Where the disk takes no more, the file ends, ``on_error`` is told, and the session
@@ -268,14 +270,19 @@ class Client:
         ``speed`` is how fast a recording is sent: 1.0 as it is heard, the pace that the models are made for;
         ``progress`` shows a bar on the terminal. ``follow`` and ``channels`` are those of ``listen``; what
         was said on channels that are heard apart stands in order of time. Ctrl-C ends in order and returns
-        what there is.
+        what there is. An error that comes in the middle has what was understood until then as its
+        ``transcript``.
         """
         session = self._session(Request(source, sample_rate, channels, speed, follow, raises=True))
-        with session.open():
-            try:
-                _wait_with_progress(session, session.source_seconds if progress else None)
-            except KeyboardInterrupt:
-                session.close()
+        try:
+            with session.open():
+                try:
+                    _wait_with_progress(session, session.source_seconds if progress else None)
+                except KeyboardInterrupt:
+                    session.close()
+        except SlngError as error:
+            error.transcript = session.transcript
+            raise
         return session.transcript
 
     def replay(self, path: Path, *, speed: float = float("inf")) -> TranscriptLog:

@@ -7,6 +7,7 @@ finals never do.
 
 import inspect
 import threading
+import time
 from collections import deque
 from typing import Any, Callable, Deque, Optional, Union
 
@@ -42,7 +43,7 @@ class Dispatch:
     """
 
     __slots__ = """
-        _closed _deliver_one _delivering_on _ident _idle _items _leave _polled _thread _to _wake
+        _closed _deliver_one _delivering_on _ident _idle _items _leave _polled _thread _to _turn _wake
     """.split()
 
     def __init__(
@@ -66,6 +67,8 @@ class Dispatch:
         if to == "manual":
             self._wake = self._wake_poll
             self._polled = threading.Condition()
+            # Taken again by a callback that polls, as one does that shows a dialog.
+            self._turn = threading.RLock()
         else:
             self._wake = wake
             # Daemon: a callback that never returns must not keep the process from ending.
@@ -93,13 +96,22 @@ class Dispatch:
             self._leave()
 
     def poll(self, timeout: float = 0.0) -> int:
-        """Deliver what is queued, waiting at most ``timeout`` seconds for the first; tell how many."""
+        """Deliver what is queued, waiting at most ``timeout`` seconds for the first; tell how many.
+
+        One thread at a time: another one waits for that too, and then finds nothing left.
+        """
+        until = time.monotonic() + timeout
         with self._polled:
             self._polled.wait_for(lambda: self._items or self._closed, timeout)
-        count = 0
-        while self._deliver_next():
-            count += 1
-        return count
+        if not self._turn.acquire(timeout=max(0.0, until - time.monotonic())):
+            return 0
+        try:
+            count = 0
+            while self._deliver_next():
+                count += 1
+            return count
+        finally:
+            self._turn.release()
 
     def poll_with(self, polled: threading.Condition) -> None:
         """Tell of each delivery by this condition, so that several can be waited for; before ``start``."""
@@ -118,8 +130,9 @@ class Dispatch:
     def join(self, timeout: float) -> bool:
         """Wait until all was delivered. In manual mode the caller delivers it. False where time was up."""
         if self._thread is None:
-            self.poll()
-        elif self._thread.ident is not None and not self.in_callback:
+            self.poll(max(0.0, timeout))
+            return not self._items
+        if self._thread.ident is not None and not self.in_callback:
             self._thread.join(max(0.0, timeout))
             return not self._thread.is_alive()
         return True

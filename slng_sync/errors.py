@@ -46,9 +46,11 @@ class SlngError(Exception):
 
     ``hint`` says what to do about it and may be empty; ``retryable`` tells whether the same call
     may work when it is made again later. ``str(error)`` is the message followed by the hint.
+    ``transcript`` is the ``TranscriptLog`` of what ``transcribe`` had understood before, else None.
     """
 
     retryable = False
+    transcript: Any = None
 
     def __init__(self, message: str, *, hint: str = "", retryable: Optional[bool] = None) -> None:
         super().__init__(message)
@@ -172,6 +174,14 @@ class DeviceLost(AudioError):
 
 
 class WaitTimeout(SlngError, TimeoutError):
-    """Something did not happen within the time that was given for it."""
+    """Something did not happen within the time that was given for it.
+
+    ``taken`` is how many seconds of the audio ``send`` had taken by then, which are sent: what follows them
+    can be sent again.
+    """
 
     retryable = True
+
+    def __init__(self, message: str, *, hint: str = "", taken: float = 0.0) -> None:
+        super().__init__(message, hint=hint)
+        self.taken = taken

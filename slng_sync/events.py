@@ -147,7 +147,10 @@ class Repeated:
 
 @dataclass(frozen=True)
 class Ready(Event):
-    """The server takes audio. ``session_id`` is the server's id of the session, where it gave one."""
+    """The server has said that it takes audio. ``session_id`` is its id of the session, where it gave one.
+
+    Reson8 says so; Soniox takes audio without a word. With both ``listen()`` returns when audio can be sent.
+    """
 
     session_id: Optional[str] = None
 
@@ -191,7 +194,7 @@ class Endpoint(Event):
 
 @dataclass(frozen=True)
 class Level(Event):
-    """How loud the last 50 ms were, in dB of full scale: 0 is the loudest there is, -96 is digital silence.
+    """How loud the last 40 ms were, in dB of full scale: 0 is the loudest there is, -96 is digital silence.
 
     ``rms_dbfs`` is the power (a sine at full scale has -3), ``peak_dbfs`` the loudest sample. ``clipping``:
     it was too loud for the microphone, which cuts the peaks off. ``speech``: somebody seems to speak.

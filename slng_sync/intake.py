@@ -62,6 +62,7 @@ class Intake:
         if self._pass_on(pcm) or not pcm:
             return True
         until: Optional[float] = None
+        offered = len(pcm)
         while True:
             fits = self._queue.room * self._queue.audio_format.frame_bytes
             if len(pcm) <= fits:
@@ -72,17 +73,17 @@ class Intake:
                 pcm = pcm[fits:]
             if until is None:
                 until = NEVER if timeout is None else time.monotonic() + timeout
-            if not self._has_waited_for_room(until):
+            if self._has_waited_for_room(until):
+                if self._is_over():
+                    return False
+            elif self._queue.store is not None:
                 self._append_live(pcm)
                 return True
-            if self._is_over():
-                return False
+            else:
+                raise self._is_full(offered - len(pcm))
 
     def put_live(self, pcm: bytes) -> None:
-        """Put audio in that cannot wait: while paused it is passed over; a full queue loses its oldest."""
-        if self.paused:
-            self._queue.skip(len(pcm) // self._queue.audio_format.frame_bytes)
-            return
+        """Put audio in that cannot wait: a full queue loses its oldest."""
         if not self._append_live(pcm):
             self.tell_losses()
 
@@ -137,12 +138,15 @@ class Intake:
         return dropped
 
     def _has_waited_for_room(self, until: float) -> bool:
-        """Wait for room, or the end. False where the time was up, and the queue has another place."""
+        """Wait for room, or the end. False where the time was up."""
         timeout = None if until == NEVER else until - time.monotonic()
-        if self._changes.wait_for(lambda: self._queue.room > 0 or self._is_over(), timeout):
-            return True
-        if self._queue.store is not None:
-            return False
-        raise WaitTimeout(
-            "The send buffer was full for too long.", hint="The connection is slower than the audio."
+        return self._changes.wait_for(lambda: self._queue.room > 0 or self._is_over(), timeout)
+
+    def _is_full(self, taken: int) -> WaitTimeout:
+        """The error for audio of which only so many bytes found room."""
+        audio_format = self._queue.audio_format
+        return WaitTimeout(
+            "The send buffer was full for too long.",
+            hint="The connection is slower than the audio.",
+            taken=audio_format.seconds(taken // audio_format.frame_bytes),
         )

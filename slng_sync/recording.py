@@ -21,7 +21,7 @@ COUNT_SECONDS = 1.0
 
 
 class AudioRecord:
-    """All audio that was captured, as it was captured, in a WAV file that can be read at any time.
+    """All audio that is sent, in a WAV file that can be read at any time.
 
     Each piece is written at once, and the header counts what is there, but for the last second: so much is
     lost where the process is killed. A file that would outgrow WAV's 4 GiB goes on in another: ``talk.wav``

@@ -112,7 +112,8 @@ class Session:
         """Send audio: PCM bytes in ``audio_format``, or an array (frames, or frames x channels).
 
         Returns at once while the buffer has room; else waits for it, at most ``timeout`` seconds. Raises
-        ``SessionClosed`` after the end, ``WaitTimeout``, ``ConfigurationError`` for what is no such audio.
+        ``SessionClosed`` after the end, ``WaitTimeout``, which tells how much was ``taken`` all the same,
+        ``ConfigurationError`` for what is no such audio.
         """
         if timeout is not None:
             check_timeout(timeout)
@@ -130,7 +131,11 @@ class Session:
         return mark.confirmed
 
     def pause(self) -> None:
-        """Withhold audio until ``resume()``; the connection is kept, the session's clock goes on."""
+        """Withhold audio until ``resume()``; the connection is kept.
+
+        What a microphone hears, or ``send()`` is given meanwhile, is passed over, and the session's clock
+        goes on; a recording waits.
+        """
         self._stream.pause(True)
 
     def resume(self) -> None:
@@ -164,7 +169,7 @@ class Session:
             raise ConfigurationError(
                 'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
             )
-        return self._stream.dispatch.poll(timeout)
+        return self._stream.dispatch.poll(min(timeout, LONGEST_TIMEOUT))
 
     @property
     def audio_format(self) -> AudioFormat:

@@ -195,7 +195,8 @@ class Stream:
             self.io_thread.join(max(0.0, until - time.monotonic()))
         timekeeper.join(until - time.monotonic())
         if self.capture is not None:
-            self.capture.join(max(0.0, until - time.monotonic()))
+            # No longer where the program's own iterator does not come back: all is said.
+            self.capture.join(max(0.0, min(until, self.capture.given_up_at) - time.monotonic()))
         return self.dispatch.join(max(0.0, until - time.monotonic()))
 
     def give_back(self) -> None:
@@ -239,10 +240,11 @@ class Stream:
         with self.lock:
             if self.state >= DRAINING or self.aborted:
                 raise self._refusal()
-            if self._ear is None and not self.muted:
+            paused = self.intake.paused
+            if self._ear is None and not self.muted and not paused:
                 fits = self.intake.put(pcm, timeout)
             else:
-                fits = self._hear(pcm, lambda audio: self.intake.put(audio, timeout))
+                fits = self._hear(pcm, lambda audio: self.intake.put(audio, timeout), withhold=paused)
             if not fits:
                 raise self.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
 
@@ -279,10 +281,12 @@ class Stream:
             )
 
     def _refusal(self) -> SlngError:
-        error = self.outcome.claim()
+        error, ended_by = self.outcome.claim(), self.outcome.error
+        if error is None and isinstance(ended_by, SessionClosed):
+            error = SessionClosed(ended_by.message, hint=ended_by.hint)
         if error is None:
             error = SessionClosed("The session is over.", hint="Client.listen() begins a new one.")
-            error.__cause__ = self.outcome.error
+            error.__cause__ = ended_by
         return error
 
     def _put_captured(self, pcm: Union[bytes, Event]) -> bool:
@@ -297,7 +301,7 @@ class Stream:
             else:
                 self.changes.wait_for(lambda: not self.intake.paused or self._is_leaving, None)
                 # It may have ended meanwhile: what is put in after that would stay there.
-                if not self._is_over:
+                if not self._is_over and not self.intake.paused:
                     self._hear(pcm, lambda audio: self.intake.put(audio, None))
             return not self._is_over
 
@@ -305,6 +309,9 @@ class Stream:
         """Put in what is to be sent of some audio; False where the stream is over. The lock is held."""
         if self.muted:
             pcm = bytes(len(pcm))
+        if self._ear is None and withhold:
+            self.queue.skip(len(pcm) // self.audio_format.frame_bytes)
+            return True
         if self._ear is None:
             return put(pcm) is not False
         return self._follow(self._ear.hear(pcm, withhold=withhold), put)

@@ -276,6 +276,69 @@ def test_a_callback_that_raises_stops_nothing(dialect: Dialect, caplog: pytest.L
 
 
 @BOTH
+def test_a_callback_that_ends_the_program_ends_only_itself(dialect: Dialect) -> None:
+    """On a thread of its own sys.exit() would end that, and the words to come would be lost in silence."""
+    heard = Heard()
+    with gateway(Script.numbered(4, utterance=2)) as server:
+        client = Client(dialect, api_key="any", base_url=server.url, on_error=heard)
+        client.on_final(lambda transcript: sys.exit("enough"))
+        client.on_final(heard)
+        with client.listen() as session:
+            session.send(SECOND * 5)
+    assert heard.finals == ["one two", "three four"]
+    assert [type(error.__cause__) for error in heard.errors] == [SystemExit, SystemExit]
+
+
+def test_a_program_may_end_itself_in_a_callback_that_it_polls() -> None:
+    with gateway() as server:
+        client = Client(Soniox(), api_key="any", base_url=server.url, dispatch="manual")
+        client.on_final(lambda transcript: sys.exit("enough"))
+        session = client.listen()
+        session.send(SECOND * 3)
+        session.finalize()
+        with pytest.raises(SystemExit, match="enough"):
+            session.poll(timeout=20)
+        session.abort()
+
+
+def test_two_threads_that_poll_run_one_callback_at_a_time() -> None:
+    """The second finds that the first is at it, and does not run ahead."""
+    inside, go_on = threading.Event(), threading.Event()
+    seen: List[str] = []
+
+    def slow(transcript: Transcript) -> None:
+        seen.append(transcript.text)
+        inside.set()
+        assert go_on.wait(20)
+
+    with gateway(Script.numbered(4, utterance=2)) as server:
+        client = Client(Soniox(), api_key="any", base_url=server.url, dispatch="manual", on_final=slow)
+        with client.listen() as session:
+            session.send(SECOND * 5)
+            session.finalize()
+            first = threading.Thread(target=session.poll)
+            first.start()
+            assert inside.wait(20)
+            assert session.poll() == 0
+            assert seen == ["one two"]
+            go_on.set()
+            first.join(20)
+    assert seen == ["one two", "three four"]
+
+
+def test_what_was_understood_before_an_error_comes_with_it() -> None:
+    """An hour's work is not lost at its end."""
+    faults = [Faults(trouble=Trouble.drop(3.5)), Faults(upgrade_status=401)]
+    with gateway(Script.numbered(8, utterance=2), faults) as server:
+        client = Client(Soniox(), api_key="any", base_url=server.url)
+        with pytest.raises(AuthenticationError) as caught:
+            client.transcribe(numpy.zeros(16000 * 10, numpy.int16), sample_rate=16000, speed=20)
+    assert caught.value.transcript is not None
+    assert caught.value.transcript.text.startswith("one two")
+    assert "one two" not in str(caught.value)
+
+
+@BOTH
 def test_an_on_error_that_raises_is_logged(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
     """And told to nobody else."""
     heard = Heard()
@@ -355,10 +418,12 @@ def test_a_full_buffer_makes_send_wait(dialect: Dialect) -> None:
     """And say so when its time is up: a gateway that does not read is no reason to lose audio or to hang."""
     with gateway(faults=Faults(trouble=Trouble.freeze(0.1))) as server:
         session = client_for(server.url, dialect, Heard(), buffer_seconds=1.0).listen(sample_rate=48000)
-        with pytest.raises(WaitTimeout, match="buffer was full"):
+        with pytest.raises(WaitTimeout, match="buffer was full") as caught:
             for _ in range(200):
+                before = session.stats.captured
                 session.send(bytes(96000), timeout=0.3)
         assert session.stats.lost == 0
+        assert caught.value.taken == pytest.approx(session.stats.captured - before)
         session.abort()
 
 
@@ -428,14 +493,49 @@ def test_pause_withholds_audio_and_the_clock_goes_on(dialect: Dialect) -> None:
 
 
 @BOTH
-def test_hold_is_push_to_talk(dialect: Dialect) -> None:
-    """What is said inside is final when it ends."""
+@pytest.mark.parametrize("ear", [{}, {"levels": True}], ids=["plain", "with levels"])
+def test_hold_is_push_to_talk(dialect: Dialect, ear: Any) -> None:
+    """What is said inside is final at its end. What is sent outside is passed over; the clock goes on."""
     with gateway(Script.from_text("over and out")) as server:
-        with client_for(server.url, dialect, Heard()).listen() as session:
+        with client_for(server.url, dialect, Heard()).listen(**ear) as session:
             session.pause()
+            session.send(SECOND * 3)
             with session.hold():
                 session.send(SECOND * 2)
+            session.send(SECOND)
             assert session.transcript.text == "over and out"
+            assert session.transcript[0].words[0].start == pytest.approx(3.0, abs=0.2)
+        assert session.stats.captured == 6.0
+        assert server.connections[-1].audio_seconds < 3.0
+
+
+def test_a_recording_that_was_paused_brings_no_more_when_it_is_closed() -> None:
+    asked_for_more = threading.Event()
+
+    def source() -> Iterator[bytes]:
+        yield SECOND
+        asked_for_more.wait(20)
+        yield SECOND
+
+    with gateway() as server:
+        with client_for(server.url, Soniox(), Heard()).listen(source()) as session:
+            session.pause()
+            asked_for_more.set()
+        assert session.stats.captured == 1.0
+
+
+def test_a_source_that_never_comes_back_is_not_waited_for() -> None:
+    """Such as a program's own queue that nobody fills any more: all is said by then."""
+    pieces: queue.Queue[bytes] = queue.Queue()
+    pieces.put(SECOND * 3)
+    heard = Heard()
+    with gateway() as server:
+        session = client_for(server.url, Soniox(), heard).listen(iter(pieces.get, b""))
+        begun = time.monotonic()
+        assert session.close(timeout=120) is True
+        assert time.monotonic() - begun < 60
+    assert heard.finals == ["hello world."]
+    pieces.put(b"")
 
 
 def test_after_the_end_there_is_no_sending() -> None:

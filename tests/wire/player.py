@@ -43,7 +43,6 @@ class Heard:
         self.messages: List[Dict[str, Any]] = []
         self.audio = b""
         self.keepalives = 0
-        self.finalizes = 0
         self.flushed_to = 0
         self.ended = False
         self.hung_up = False
@@ -312,7 +311,6 @@ class _Conversation:
         elif kind == "finalize":
             self._note(len(self._heard.audio) > self._heard.flushed_to, "asked to finalize nothing new")
             self._heard.flushed_to = len(self._heard.audio)
-            self._heard.finalizes += 1
             self._flushes_due += 1
         elif kind == "keepalive":
             self._heard.keepalives += 1
