@@ -1,6 +1,5 @@
 """Where audio comes from: anything a program has, as an AudioSource."""
 
-import inspect
 import io
 import os
 import re
@@ -132,11 +131,9 @@ def as_source(
         return _readable_source(source, raw_format, file_format, speed)
     if hasattr(source, "__iter__"):
         return IterableSource(source, raw_format)
-    if callable(source) and not inspect.isgeneratorfunction(source):
-        return ReadSource(source, raw_format)
     raise ConfigurationError(
-        f"source must be a path, a file, a Microphone, an array, bytes, read(n), or an iterable of "
-        f"chunks, not {type(source).__name__}."
+        f"source must be a path, a file, a Microphone, an array, bytes, an iterable of chunks, or have "
+        f"read(n), not {type(source).__name__}."
     )
 
 

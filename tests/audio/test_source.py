@@ -99,17 +99,6 @@ class TestRead:
         assert source.audio_format == AudioFormat(48000, 2)
         assert list(source) == [bytes(8)]
 
-    def test_a_function_is_a_read(self) -> None:
-        left = [bytes(6), b""]
-        assert heard(lambda size: left.pop(0)) == bytes(6)
-
-    def test_a_generator_that_was_not_called_is_none(self) -> None:
-        def chunks() -> Iterator[bytes]:
-            yield b""
-
-        with pytest.raises(ConfigurationError, match="not function"):
-            as_source(chunks)
-
     def test_a_read_may_give_arrays(self) -> None:
         class Recorder:
             left = [numpy.zeros(3), numpy.zeros(0)]
