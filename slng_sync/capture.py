@@ -41,6 +41,7 @@ class Capture:
         self._put = put
         self._done = done
         self._has_ended = threading.Event()
+        self._stopped = False
         self._give_up_at = float("inf")
         # Here, so that formats that cannot be converted are refused before anything is started.
         self._converter = Converter(source.audio_format, target)
@@ -58,6 +59,9 @@ class Capture:
         # The iteration is begun here, so that a ``stop`` from now on ends it.
         hear: Any = getattr(self._source, "hear", None)
         self._chunks = iter(hear() if callable(hear) else self._source)
+        if self._stopped:
+            # The session was over before its source had begun, which then has not heard of it.
+            self.stop()
         self._thread.start()
 
     @property
@@ -72,6 +76,7 @@ class Capture:
 
     def stop(self) -> None:
         """Ask the source to end soon. Callable from any thread."""
+        self._stopped = True
         self._give_up_at = min(self._give_up_at, time.monotonic() + STOP_LIMIT)
         stop: Any = getattr(self._source, "stop", None)
         if callable(stop):

@@ -89,7 +89,9 @@ class Dispatch:
             self._wake()
 
     def close(self) -> None:
-        """Nothing more will be put; what is queued is still delivered."""
+        """Nothing more will be put; what is queued is still delivered. Called again, it does nothing."""
+        if self._closed:
+            return
         self._closed = True
         self._wake()
         if self._thread is None or self._thread.ident is None:

@@ -82,7 +82,11 @@ class IoThread:
             error = failure
         except Exception as failure:
             error = _mistake(failure)
-        self._finish(error)
+        try:
+            self._finish(error)
+        except Exception as failure:
+            # In the program's own dialect, for one: who waits for the end must find it all the same.
+            self._end_by(_mistake(failure))
 
     def _connect(self) -> None:
         stream = self._stream
@@ -459,6 +463,16 @@ class IoThread:
                 self._tell_the_end(error)
             stream.give_back()
         self._log_what_is_missing(error)
+
+    def _end_by(self, mistake: SlngError) -> None:
+        """What is left of the end, where something in it has failed."""
+        stream = self._stream
+        stream.hang_up()
+        stream.outcome.set(mistake)
+        with stream.lock:
+            stream.complete = False
+            self._tell_the_end(mistake)
+            stream.give_back()
 
     def _tell_the_end(self, error: Optional[SlngError]) -> None:
         """To ``on_error``, where there is one and no call is there to raise it."""

@@ -36,8 +36,8 @@ class Session:
 
     def open(self) -> "Session":
         """Connect, and start the source. Returns when audio is taken; raises what stands against it."""
-        self.begin_open()
         try:
+            self.begin_open()
             self.wait_open()
             self._stream.start_capture()
         except BaseException:

@@ -203,8 +203,10 @@ class Stream:
         """The last step: nothing more will be told, and nobody waits any more."""
         with self.lock:
             self.dispatch.close()
-            self.close_files()
-            self.enter(State.CLOSED)
+            try:
+                self.close_files()
+            finally:
+                self.enter(State.CLOSED)
         if self.wake is not None:
             self.wake.close()
 
@@ -230,8 +232,12 @@ class Stream:
 
     @property
     def may_wait(self) -> bool:
-        """Whether the calling thread may wait for the stream: its own threads may not."""
-        return not self.dispatch.in_callback and threading.current_thread() is not self.io_thread
+        """Whether the calling thread may wait for the stream: its own may not, nor the one of all streams.
+
+        There the garbage collector may close a generator of ``Client.stream`` that nobody has finished.
+        """
+        thread = threading.current_thread()
+        return not (self.dispatch.in_callback or thread is self.io_thread or thread is timekeeper.thread)
 
     # What the session asks for.
 
@@ -410,12 +416,13 @@ class Stream:
 
     def close_files(self) -> None:
         with self.lock:
-            if self.intake.record is not None:
-                self.intake.record.close()
-            if self.trace is not None:
+            record, self.intake.record = self.intake.record, None
+            trace, self.trace = self.trace, None
+            if record is not None:
+                record.close()
+            if trace is not None:
                 drained = self.state is State.DRAINING and not self.aborted
-                self.trace.end(complete=self.complete, drained=drained)
-            self.intake.record = self.trace = None
+                trace.end(complete=self.complete, drained=drained)
             self.queue.leave(complete=self.complete)
 
     # Small things.

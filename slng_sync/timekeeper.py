@@ -67,6 +67,11 @@ class Timekeeper:
         while not self._due and thread.is_alive() and time.monotonic() < until:
             thread.join(JOIN_SLICE)
 
+    @property
+    def thread(self) -> Optional[threading.Thread]:
+        """The thread, where there is one: it waits for no stream."""
+        return self._thread
+
     def forget_parent(self) -> None:
         """After a fork: the thread and the streams are the parent's."""
         if self._wake is not None:

@@ -31,7 +31,9 @@ from slng_sync import (
     Ready,
     Reson8,
     ServerError,
+    Session,
     SessionClosed,
+    SlngError,
     Soniox,
     State,
     Transcript,
@@ -42,6 +44,7 @@ from slng_sync.callbacks import Callbacks
 from slng_sync.gateway import Faults, LocalGateway, Script, ScriptWord, Trouble
 from slng_sync.gateway.engine import StreamOptions, Update
 from slng_sync.gateway.script import ScriptEngine
+from slng_sync.timekeeper import timekeeper
 
 SECOND = bytes(32000)
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
@@ -871,3 +874,74 @@ def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
             time.sleep(0.001)
         session.abort()
         assert session.stats.captured == before
+
+
+def test_a_source_that_begins_after_the_end_is_stopped() -> None:
+    """A session may be over before its source has begun, and no microphone stays open then."""
+    from slng_sync import AudioFormat
+    from slng_sync.capture import Capture
+
+    class Source:
+        audio_format = AudioFormat(16000, 1)
+        stopped = False
+
+        def __iter__(self) -> Iterator[bytes]:
+            self.stopped = False
+            return iter([])
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    source = Source()
+    capture = Capture(source, source.audio_format, lambda piece: True, lambda: None)
+    capture.stop()
+    capture.start()
+    capture.join(20)
+    assert source.stopped
+
+
+def test_a_mistake_in_a_dialect_does_not_hide_the_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not even where it is met in the last act: whoever waits finds that it is over, and why."""
+    from slng_sync.dialects.reson8 import Reson8Decoder
+
+    def end(self: Any, *, promote: bool = False) -> Any:
+        raise KeyError
+
+    monkeypatch.setattr(Reson8Decoder, "end", end)
+    heard = Heard()
+    with gateway() as server:
+        session = client_for(server.url, Reson8(), heard).listen()
+        session.send(SECOND * 3)
+        assert session.close() is False
+        assert session.state is State.CLOSED
+        with pytest.raises(SlngError, match="unexpected KeyError"):
+            list(Client(Reson8(), api_key="any", base_url=server.url).stream(SECOND, speed=20))
+    assert heard.items[-1] == Closed(complete=False)
+    assert "a thread of a session failed" in caplog.text
+
+
+def test_ctrl_c_while_it_begins_to_connect_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = Session.begin_open
+
+    def interrupted(self: Session) -> None:
+        begin(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Session, "begin_open", interrupted)
+    with gateway() as server:
+        before = set(threading.enumerate())
+        with pytest.raises(KeyboardInterrupt):
+            client_for(server.url, Soniox(), Heard()).listen()
+        assert not [each for each in set(threading.enumerate()) - before if each.name != "slng-time"]
+
+
+def test_the_thread_of_all_streams_waits_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The garbage collector may end a generator there; all other sessions would wait as well."""
+    with gateway() as server, client_for(server.url, Soniox(), Heard()).listen() as session:
+        session.send(SECOND)
+        with monkeypatch.context() as patch:
+            patch.setattr(timekeeper, "_thread", threading.current_thread())
+            assert session.close() is False
+        assert session.close() is True

@@ -70,7 +70,12 @@ class DeviceThread:
         self._silence = SilenceWatch()
         # A daemon: while the sound server hangs, so does this thread, and the program must be able to end.
         self._thread = threading.Thread(target=self._run, name="slng-microphone", daemon=True)
-        self.start, self.join = self._thread.start, self._thread.join
+        self.start = self._thread.start
+
+    def join(self, timeout: float) -> None:
+        """Wait for its end, if it has begun: the system may have given no thread."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
 
     @property
     def is_running(self) -> bool:
