@@ -8,6 +8,7 @@ from .audio.convert import Audio, Converter, to_pcm
 from .audio.format import AudioFormat
 from .errors import AudioError, SlngError
 from .events import Event
+from .waiting import NEVER
 
 if TYPE_CHECKING:
     from .audio.source import AudioSource
@@ -41,8 +42,7 @@ class Capture:
         self._put = put
         self._done = done
         self._has_ended = threading.Event()
-        self._stopped = False
-        self._give_up_at = float("inf")
+        self._give_up_at = NEVER
         # Here, so that formats that cannot be converted are refused before anything is started.
         self._converter = Converter(source.audio_format, target)
         # Daemon: a source that never returns, such as a frozen sound server, must not keep the process.
@@ -59,7 +59,7 @@ class Capture:
         # The iteration is begun here, so that a ``stop`` from now on ends it.
         hear: Any = getattr(self._source, "hear", None)
         self._chunks = iter(hear() if callable(hear) else self._source)
-        if self._stopped:
+        if self._give_up_at < NEVER:
             # The session was over before its source had begun, which then has not heard of it.
             self.stop()
         self._thread.start()
@@ -76,7 +76,6 @@ class Capture:
 
     def stop(self) -> None:
         """Ask the source to end soon. Callable from any thread."""
-        self._stopped = True
         self._give_up_at = min(self._give_up_at, time.monotonic() + STOP_LIMIT)
         stop: Any = getattr(self._source, "stop", None)
         if callable(stop):

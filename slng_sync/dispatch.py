@@ -89,9 +89,7 @@ class Dispatch:
             self._wake()
 
     def close(self) -> None:
-        """Nothing more will be put; what is queued is still delivered. Called again, it does nothing."""
-        if self._closed:
-            return
+        """Nothing more will be put; what is queued is still delivered."""
         self._closed = True
         self._wake()
         if self._thread is None or self._thread.ident is None:

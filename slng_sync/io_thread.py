@@ -82,11 +82,7 @@ class IoThread:
             error = failure
         except Exception as failure:
             error = _mistake(failure)
-        try:
-            self._finish(error)
-        except Exception as failure:
-            # In the program's own dialect, for one: who waits for the end must find it all the same.
-            self._end_by(_mistake(failure))
+        self._finish(error)
 
     def _connect(self) -> None:
         stream = self._stream
@@ -450,8 +446,13 @@ class IoThread:
             error = stream.capture.error
         with stream.lock:
             stream.intake.tell_losses()
-            promoted = self._last_words()
-            stream.complete = error is None and not promoted and self._is_complete
+            try:
+                promoted = self._last_words()
+                stream.complete = error is None and not promoted and self._is_complete
+            except Exception as failure:
+                # In a program's own dialect: whoever waits for the end must find it all the same.
+                mistake = _mistake(failure)
+                error = error or mistake
             stream.queue.give_up()
         stream.hang_up()
         stream.stop_capture()
@@ -459,20 +460,11 @@ class IoThread:
         stream.outcome.set(error)
         with stream.lock:
             # In one step: whoever is told of the end finds that it is.
+            stream.close_files()
             if not stream.never_opened:
                 self._tell_the_end(error)
             stream.give_back()
         self._log_what_is_missing(error)
-
-    def _end_by(self, mistake: SlngError) -> None:
-        """What is left of the end, where something in it has failed."""
-        stream = self._stream
-        stream.hang_up()
-        stream.outcome.set(mistake)
-        with stream.lock:
-            stream.complete = False
-            self._tell_the_end(mistake)
-            stream.give_back()
 
     def _tell_the_end(self, error: Optional[SlngError]) -> None:
         """To ``on_error``, where there is one and no call is there to raise it."""

@@ -140,6 +140,7 @@ class Stream:
             self.dispatch.start()
             self.start_io(run)
         except (OSError, RuntimeError) as error:
+            self.close_files()
             self.give_back()
             raise refused(error) from error
 
@@ -203,10 +204,7 @@ class Stream:
         """The last step: nothing more will be told, and nobody waits any more."""
         with self.lock:
             self.dispatch.close()
-            try:
-                self.close_files()
-            finally:
-                self.enter(State.CLOSED)
+            self.enter(State.CLOSED)
         if self.wake is not None:
             self.wake.close()
 
@@ -315,12 +313,12 @@ class Stream:
         """Put in what is to be sent of some audio; False where the stream is over. The lock is held."""
         if self.muted:
             pcm = bytes(len(pcm))
-        if self._ear is None and withhold:
+        if self._ear is not None:
+            return self._follow(self._ear.hear(pcm, withhold=withhold), put)
+        if withhold:
             self.queue.skip(len(pcm) // self.audio_format.frame_bytes)
             return True
-        if self._ear is None:
-            return put(pcm) is not False
-        return self._follow(self._ear.hear(pcm, withhold=withhold), put)
+        return put(pcm) is not False
 
     def end_hearing(self) -> None:
         """No more will come: put in what was kept to be heard as a whole; called with the lock held."""
@@ -416,13 +414,12 @@ class Stream:
 
     def close_files(self) -> None:
         with self.lock:
-            record, self.intake.record = self.intake.record, None
-            trace, self.trace = self.trace, None
-            if record is not None:
-                record.close()
-            if trace is not None:
+            if self.intake.record is not None:
+                self.intake.record.close()
+            if self.trace is not None:
                 drained = self.state is State.DRAINING and not self.aborted
-                trace.end(complete=self.complete, drained=drained)
+                self.trace.end(complete=self.complete, drained=drained)
+            self.intake.record = self.trace = None
             self.queue.leave(complete=self.complete)
 
     # Small things.

@@ -4,6 +4,7 @@
 audio nor the options of the session have to be there.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -103,9 +104,12 @@ class MessageTrace:
     def end(self, *, complete: bool, drained: bool) -> None:
         """The session is over: in order where it was ``drained``. Complete the file."""
         self._line("session", "end", {"complete": complete, "drained": drained})
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                self._give_up(error)
+            self._file = None
 
     def _audio(self, frame: Frame, frames: int, begin: Optional[int]) -> None:
         assert self._exchange is not None
@@ -147,9 +151,15 @@ class MessageTrace:
         try:
             write_whole(self._file, written)
         except OSError as error:
-            file, self._file = self._file, None
-            file.close()
-            self._tell(given_up("trace", self._name, error))
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Leave the file as it is."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+        self._tell(given_up("trace", self._name, error))
 
 
 def _base64(payload: bytes) -> str:

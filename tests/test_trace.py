@@ -1,5 +1,7 @@
 """What stands in a trace: every message, its time, and what it is; no key, and audio only where asked for."""
 
+import errno
+import io
 import json
 import re
 from base64 import b64decode, b64encode
@@ -12,7 +14,18 @@ from test_reconnect import gateway as place_gateway
 from test_reconnect import speak
 from test_session import BOTH, SECOND, client_for, gateway
 
-from slng_sync import AudioFormat, Client, ConfigurationError, Dialect, Reson8, SlngError, Soniox
+from slng_sync import (
+    AudioFormat,
+    Client,
+    Closed,
+    ConfigurationError,
+    Dialect,
+    Reson8,
+    SlngError,
+    Soniox,
+    State,
+    trace,
+)
 from slng_sync.dialects.base import Frame
 from slng_sync.exchange import Exchange, Timing
 from slng_sync.gateway import Faults, Script, Trouble
@@ -229,3 +242,26 @@ def test_a_flag_that_is_none_is_refused() -> None:
 def test_errors_of_the_file_are_the_librarys(tmp_path: Path) -> None:
     with pytest.raises(SlngError, match="trace"):
         MessageTrace(tmp_path / "missing" / "talk.jsonl", pytest.fail)
+
+
+def test_a_disk_that_fails_when_the_file_is_closed_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a network's does, which only then says that there was no room. The session ends in order."""
+
+    class Late(io.FileIO):
+        def close(self) -> None:
+            if not self.closed:
+                super().close()
+                raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(trace, "open_new", lambda option, path: Late(path, "w"))
+    heard = Heard()
+    with gateway() as server:
+        session = client_for(server.url, Soniox(), heard).listen(trace=tmp_path / "talk.jsonl")
+        session.send(SECOND * 3)
+        assert session.close() is True
+    assert session.state is State.CLOSED
+    (told,) = heard.errors
+    assert "Disk quota exceeded" in str(told)
+    assert heard.items[-1] == Closed(complete=True)
