@@ -10,7 +10,6 @@ from ._version import __version__
 
 if TYPE_CHECKING:
     from .audio.format import AudioFormat
-    from .audio.microphone import Microphone
     from .audio.source import AudioSource
     from .client import Client
     from .dialects import Dialect, Reson8, Soniox
@@ -46,9 +45,10 @@ if TYPE_CHECKING:
         Translation,
         Word,
     )
-    from .session import Session
-    from .sessions import Sessions
-    from .state import State, Stats
+    from .microphone.microphone import Microphone
+    from .session.session import Session
+    from .session.sessions import Sessions
+    from .session.state import State, Stats
     from .transcript import TranscriptLog
 
 __all__ = [
@@ -99,7 +99,7 @@ __all__ = [
 # names the package, or its errors, waits for nothing.
 _HOMES = {
     "audio.format": "AudioFormat",
-    "audio.microphone": "Microphone",
+    "microphone.microphone": "Microphone",
     "audio.source": "AudioSource",
     "client": "Client",
     "dialects": "Dialect Reson8 Soniox",
@@ -111,9 +111,9 @@ _HOMES = {
         AudioLost Closed Endpoint Event Flushed Level MicrophoneLost MicrophoneRestored MicrophoneSilent Ready
         Reconnected Reconnecting Transcript Translation Word
     """,
-    "session": "Session",
-    "sessions": "Sessions",
-    "state": "State Stats",
+    "session.session": "Session",
+    "session.sessions": "Sessions",
+    "session.state": "State Stats",
     "transcript": "TranscriptLog",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}

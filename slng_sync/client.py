@@ -4,21 +4,21 @@ import os
 import queue
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, TypeVar, Union, overload
 
-from .assembly import Apart, Assembly, Request
-from .callbacks import KINDS, Callbacks
-from .checks import Path, check_count, check_flag, check_folder, check_seconds
+from .callbacks.dispatch import DispatchTo, check_dispatch
+from .callbacks.registry import KINDS, Callbacks
 from .dialects import Dialect, as_dialect
-from .dispatch import DispatchTo, check_dispatch
 from .errors import SlngError
 from .events import Closed, Event, Transcript
-from .exchange import Timing
-from .route import make_route
-from .session import Session
-from .state import Settings
+from .protocol.stream_protocol import Timeouts
+from .session.assembly import Apart, Assembly, Request
+from .session.session import Session
+from .session.state import Settings
 from .transcript import TranscriptLog
+from .transport.endpoint import make_endpoint
+from .validation import Path, check_count, check_flag, check_folder, check_seconds
 
 if TYPE_CHECKING:
-    from .sessions import Sessions
+    from .session.sessions import Sessions
 
 __all__ = ["Client"]
 
@@ -95,11 +95,11 @@ class Client:
         check_flag("reconnect", reconnect)
         check_count("max_attempts", max_attempts)
         self._settings = Settings(
-            route=make_route(
+            route=make_endpoint(
                 self._dialect, api_key, world_part, region, base_url, headers, ssl_context, ca_certs, proxy
             ),
             dispatch=dispatch,
-            timing=Timing(
+            timing=Timeouts(
                 ready=check_seconds("ready_timeout", ready_timeout, 0.1, 300),
                 keepalive=check_seconds("keepalive_interval", keepalive_interval, 0.5, 15),
             ),

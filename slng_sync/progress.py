@@ -10,8 +10,8 @@ import unicodedata
 from typing import IO, Any, List, Union
 
 from .errors import WaitTimeout
-from .session import Session
-from .sessions import Sessions
+from .session.session import Session
+from .session.sessions import Sessions
 
 __all__ = ["LiveLines", "bar_line", "columns", "is_terminal", "plain", "show_progress", "tail"]
 

@@ -1,6 +1,6 @@
 """A session once more, from its trace: the same conversation over an empty line, with silence for audio.
 
-What was said goes through the same ``Exchange`` and the same decoders as it did then, over a send queue whose
+What was said goes through the same ``StreamProtocol`` and the same decoders as it did then, over a send queue whose
 audio stands where it stood. So the transcripts come out as they did, at their times.
 """
 
@@ -10,18 +10,18 @@ from typing import Any, Iterable, Iterator, List, Optional
 
 from .audio.format import AudioFormat
 from .audio.paced import check_speed
-from .callbacks import RawFrame
-from .checks import Path
-from .delivery import Delivery
+from .callbacks.delivery import Delivery
+from .callbacks.dispatch import Dispatch
+from .callbacks.registry import RawFrame
 from .dialects.base import Dialect
-from .dispatch import Dispatch
+from .dialects.parsing import parse
 from .errors import SlngError
 from .events import Closed, Transcript
-from .exchange import Exchange, MessageBudget, Timing
-from .parsing import parse
-from .send_queue import END, FINALIZE, SendQueue
-from .trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
+from .protocol.send_queue import END, FINALIZE, SendQueue
+from .protocol.stream_protocol import RateLimit, StreamProtocol, Timeouts
+from .storage.trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
 from .transcript import TranscriptLog
+from .validation import Path
 from .waiting import NEVER
 
 __all__ = ["Replay"]
@@ -142,8 +142,8 @@ class _Talk:
             longest_seconds=LONGEST_MESSAGE + 1.0,
             begin=audio_format.frames(begin),
         )
-        timing = Timing(ready=NEVER, keepalive=NEVER, end_form=NEVER)
-        self.exchange = Exchange(dialect, self._queue, timing, now, MessageBudget(now, per_second=NEVER))
+        timing = Timeouts(ready=NEVER, keepalive=NEVER, end_form=NEVER)
+        self.exchange = StreamProtocol(dialect, self._queue, timing, now, RateLimit(now, per_second=NEVER))
         self._now = now
         self._say()
 

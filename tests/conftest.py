@@ -30,7 +30,7 @@ KEPT_FOR_GOOD = ("/dev/urandom", "/dev/random", "/dev/null")
 _NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ws_proxy", "wss_proxy")
 _OWN = ("SLNG_API_KEY", "SLNG_BASE_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "WEBSOCKET_CLIENT_CA_BUNDLE")
 # Left out of the core of the suite, which every Python runs: the whole of it runs on one.
-SLOW_FOLDERS = {"cli", "connection", "gateway"}
+SLOW_FOLDERS = {"cli", "transport", "gateway"}
 
 failed = pytest.StashKey[bool]()
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from slng_sync import Soniox, Transcript, TranscriptLog
 from slng_sync.audio.format import AudioFormat
 from slng_sync.packed import Packed
-from slng_sync.send_queue import SendQueue
+from slng_sync.protocol.send_queue import SendQueue
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda each: st.lists(each) | st.dictionaries(st.text(), each), max_leaves=20)

@@ -50,5 +50,5 @@ def test_what_was_only_named_is_loaded_when_it_is_asked_for() -> None:
         "['slng_sync._version']",
         "True False",
         "False False",
-        "True slng_sync.audio.microphone",
+        "True slng_sync.microphone.microphone",
     ]

@@ -1,1 +1,4 @@
-"""Audio: its formats, files, arrays and microphones."""
+"""What audio is and where it comes from: formats, conversion, files, sources, pacing, voice activity, levels.
+
+Imports ``errors``, ``events`` and ``validation``. Imported by everything that handles audio.
+"""

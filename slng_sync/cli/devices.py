@@ -5,7 +5,7 @@ import json
 from dataclasses import asdict
 from typing import Any, List, Sequence
 
-from ..audio.microphone import Device, Microphone
+from ..microphone.microphone import Device, Microphone
 from .exits import AUDIO, COMPLETE
 from .options import add_common
 from .signals import Signals

@@ -20,8 +20,8 @@ from ..events import (
     Transcript,
 )
 from ..progress import REFRESH_SECONDS, bar_line
-from ..session import Session
-from ..sessions import Sessions
+from ..session.session import Session
+from ..session.sessions import Sessions
 from ..transcript import TranscriptLog
 from .exits import COMPLETE, INCOMPLETE, SIGNALLED, code_for
 from .meter import Meter

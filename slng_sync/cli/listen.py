@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from ..audio.microphone import Microphone
+from ..microphone.microphone import Microphone
 from .exits import EXIT_CODES
 from .follow import Heard, follow
 from .options import add_common, add_device, add_streaming, client_for

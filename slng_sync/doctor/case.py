@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
 
-from ..audio.device import Device
 from ..dialects import as_dialect
 from ..events import Level
-from ..route import Route, make_route
+from ..microphone.device import Device
+from ..transport.endpoint import ServerEndpoint, make_endpoint
 
 __all__ = ["LOCAL_KEY", "Case"]
 
@@ -36,7 +36,7 @@ class Case:
     hear: Callable[[Level], None] = _nothing
     # What was found.
     chosen: Optional[Device] = None
-    found_route: Optional[Route] = None
+    found_route: Optional[ServerEndpoint] = None
 
     @property
     def is_local(self) -> bool:
@@ -44,17 +44,17 @@ class Case:
         return self.start_local is not None
 
     @property
-    def route(self) -> Route:
+    def route(self) -> ServerEndpoint:
         """How to reach the gateway. Only there once that was found out."""
         assert self.found_route is not None
         return self.found_route
 
-    def find_route(self, *, proxy: Optional[str]) -> Route:
+    def find_route(self, *, proxy: Optional[str]) -> ServerEndpoint:
         """How to reach the gateway; ``proxy`` as for ``Client``. Raises ``ConfigurationError``.
 
         For the layers below the upgrade, which are told no key: the one in it is none.
         """
-        self.found_route = make_route(
+        self.found_route = make_endpoint(
             as_dialect(self.model),
             LOCAL_KEY,
             self.world_part,

@@ -6,12 +6,12 @@ from contextlib import closing
 from dataclasses import asdict
 from typing import Any, Dict, Generator, List, cast
 
-from ..audio.device import choose
 from ..audio.level import SILENCE_DBFS, level_of
-from ..audio.microphone import Microphone
-from ..audio.silence import QUIET_DBFS, quiet_hint, silence_hint
 from ..errors import AudioError
 from ..events import Level
+from ..microphone.device import choose
+from ..microphone.microphone import Microphone
+from ..microphone.silence import QUIET_DBFS, quiet_hint, silence_hint
 from .case import Case
 from .check import OK, WARNING, Check, failed
 from .cures import too_loud

@@ -11,8 +11,8 @@ from typing import Iterator, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, ConnectError, WaitTimeout
-from ..opening import Opening, open_transport
-from ..transport import Transport, WakeUp
+from ..transport.connecting import Opening, open_transport
+from ..transport.transport import Transport, WakeUp
 from ..waiting import within
 from .case import Case
 from .check import OK, Check, failed, milliseconds

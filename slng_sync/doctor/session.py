@@ -6,7 +6,7 @@ from typing import NamedTuple, Optional
 from ..client import Client
 from ..dialects import as_dialect
 from ..errors import WaitTimeout
-from ..session import Session
+from ..session.session import Session
 from .case import LOCAL_KEY, Case
 from .check import OK, WARNING, Check, milliseconds
 

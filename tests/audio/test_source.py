@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from riff import wav
 
 from slng_sync.audio.format import AudioFormat
-from slng_sync.audio.microphone import Microphone
 from slng_sync.audio.source import AudioSource, as_source
 from slng_sync.errors import AudioError, ConfigurationError
+from slng_sync.microphone.microphone import Microphone
 
 AT_ONCE = float("inf")
 

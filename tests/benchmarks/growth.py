@@ -15,8 +15,8 @@ from frames import FRAMES_IN_UTTERANCE, soniox
 
 from slng_sync import Client, Soniox, TranscriptLog
 from slng_sync.audio.format import AudioFormat
-from slng_sync.exchange import MessageBudget
-from slng_sync.send_queue import SendQueue
+from slng_sync.protocol.send_queue import SendQueue
+from slng_sync.protocol.stream_protocol import RateLimit
 
 FILE_SECONDS = 300
 
@@ -88,7 +88,7 @@ def files() -> None:
         print(f"\n| a file of {FILE_SECONDS} s | times real time | CPU s per hour |\n|---|---|---|")
         for capped in (True, False):
             if not capped:
-                MessageBudget.__init__.__kwdefaults__.update(per_second=1e9, burst=1e9)
+                RateLimit.__init__.__kwdefaults__.update(per_second=1e9, burst=1e9)
             for model in ("soniox", "reson8"):
                 client = Client(model, api_key="k", base_url=f"ws://127.0.0.1:{gateway.port}")
                 begun, cpu = time.monotonic(), time.process_time()

@@ -49,7 +49,7 @@ def env(gateway: LocalGateway) -> Dict[str, str]:
     return environment(SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)
 
 
-class Ear:
+class VoiceGate:
     """An engine around the script's own that tells when so much audio has been heard."""
 
     def __init__(self, script: Script) -> None:
@@ -81,11 +81,11 @@ class Ear:
 
 @pytest.fixture
 def listening(recording: Path) -> Iterator[Callable[[Script], Any]]:
-    """A function that makes a running gateway for a script, and the `Ear` in it."""
+    """A function that makes a running gateway for a script, and the `VoiceGate` in it."""
     gateways: List[LocalGateway] = []
 
     def make(script: Script) -> Any:
-        ear = Ear(script)
+        ear = VoiceGate(script)
         gateways.append(LocalGateway(ear).start())
         return gateways[-1], ear
 

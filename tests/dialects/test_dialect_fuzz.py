@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from properties import END, FIN, Frame, checked, frame, guessed, json_objects, json_values, spoken, translated
 
 from slng_sync import AudioFormat, Dialect, Reson8, Soniox
-from slng_sync.exchange import Exchange, Timing
-from slng_sync.parsing import best_parse, parse
-from slng_sync.send_queue import SendQueue
+from slng_sync.dialects.parsing import best_parse, parse
+from slng_sync.protocol.send_queue import SendQueue
+from slng_sync.protocol.stream_protocol import StreamProtocol, Timeouts
 
 dialects = st.sampled_from([Reson8(), Soniox()])
 
@@ -42,10 +42,10 @@ REAL: List[Frame] = [
 ]
 
 
-def exchange_for(dialect: Dialect) -> Exchange:
+def exchange_for(dialect: Dialect) -> StreamProtocol:
     """A conversation that is under way: three seconds of audio are out, and a finalize."""
     queue = SendQueue(AudioFormat())
-    exchange = Exchange(dialect, queue, Timing(), 0.0)
+    exchange = StreamProtocol(dialect, queue, Timeouts(), 0.0)
     exchange.next_frame(0.0)
     exchange.ready = True
     queue.put(bytes(96000))

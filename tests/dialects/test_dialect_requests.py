@@ -5,8 +5,8 @@ from typing import Any, Dict, List
 import pytest
 
 from slng_sync import AudioFormat, Dialect, Reson8, Soniox
-from slng_sync.exchange import Exchange, Timing
-from slng_sync.send_queue import END, FINALIZE, SendQueue
+from slng_sync.protocol.send_queue import END, FINALIZE, SendQueue
+from slng_sync.protocol.stream_protocol import StreamProtocol, Timeouts
 
 SECOND = bytes(32000)
 DIALECTS = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
@@ -17,7 +17,7 @@ class Talk:
 
     def __init__(self, dialect: Dialect) -> None:
         self.queue = SendQueue(AudioFormat())
-        self.exchange = Exchange(dialect, self.queue, Timing(), 0.0)
+        self.exchange = StreamProtocol(dialect, self.queue, Timeouts(), 0.0)
         self.now = 0.0
         self.said: List[bytes] = []
         self.say()
@@ -116,7 +116,7 @@ def test_an_end_that_is_refused_is_an_end(refusal: Dict[str, Any]) -> None:
 def test_audio_waits_until_the_server_is_ready() -> None:
     """Earlier audio would end the session."""
     queue = SendQueue(AudioFormat())
-    exchange = Exchange(Reson8(), queue, Timing(), 0.0)
+    exchange = StreamProtocol(Reson8(), queue, Timeouts(), 0.0)
     queue.put(SECOND)
     assert exchange.next_frame(0.0) is not None and exchange.next_frame(5.0) is None
     exchange.hear({"type": "READY"}, 5.0)

@@ -10,7 +10,7 @@ from properties import Frame, Tape, checked
 
 from slng_sync import AudioFormat, Endpoint, Flushed, Ready, Reson8, Transcript
 from slng_sync.dialects.base import Failure, Settled
-from slng_sync.send_queue import SendQueue
+from slng_sync.protocol.send_queue import SendQueue
 
 words = st.sampled_from(["", " ", "Hel", "Hello", "Hello wor", "And", "Über uns"])
 events = st.lists(

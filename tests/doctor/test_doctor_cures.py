@@ -7,10 +7,10 @@ from datetime import datetime, timedelta, timezone
 import pytest
 import trustme
 
-from slng_sync.audio.silence import quiet_hint, silence_hint
 from slng_sync.doctor.certificate import Certificate, read_certificate
 from slng_sync.doctor.cures import certificate_cure, set_key, tls_cure, too_loud
 from slng_sync.doctor.key import oddity
+from slng_sync.microphone.silence import quiet_hint, silence_hint
 
 NOW = datetime(2026, 5, 4, 3, 2, tzinfo=timezone.utc)
 SEEN = Certificate("Acme Inspection", "Acme Inspection of api.slng.ai", NOW, NOW + timedelta(days=1))

@@ -8,11 +8,11 @@ from typing import Any, Dict, List
 import pytest
 
 from slng_sync import AudioError, ConfigurationError, WaitTimeout
-from slng_sync.audio.device import Device
 from slng_sync.doctor import FAILED, OK, SKIPPED, Case, Check, examination, examine, installation, microphone
 from slng_sync.doctor.check import failed
 from slng_sync.doctor.examination import STEPS, Step
 from slng_sync.doctor.privacy import Privacy
+from slng_sync.microphone.device import Device
 from slng_sync.waiting import within
 
 KEY = "sk-never-to-be-seen-1234"

@@ -1,7 +1,7 @@
 """How live speech clients fail, row by row: each in both dialects, plain and by TLS.
 
 Some rows are held elsewhere in more forms than here. All kinds of servers that never answer, proxies and name
-servers included, are in ``tests/connection/test_upgrade.py`` and ``test_tls.py``; those that do not let a
+servers included, are in ``tests/transport/test_upgrade.py`` and ``test_tls.py``; those that do not let a
 session end, in ``test_stop.py``; all the places where a key might show, in ``test_secrets.py``. What they
 hold on a plain connection only, or for one dialect, is repeated here.
 The figures that ``-rP`` shows are those in ``docs/reliability.md``.

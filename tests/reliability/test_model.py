@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from slng_sync import AudioFormat, Dialect, Reson8, Soniox, Transcript
-from slng_sync.delivery import Delivery
+from slng_sync.callbacks.delivery import Delivery
 from slng_sync.dialects.base import Frame
-from slng_sync.exchange import Exchange, Timing
 from slng_sync.gateway import Script
 from slng_sync.gateway.engine import HeardWord, StreamOptions, Update
 from slng_sync.gateway.script import ScriptEngine
-from slng_sync.send_queue import END, FINALIZE, SendQueue
+from slng_sync.protocol.send_queue import END, FINALIZE, SendQueue
+from slng_sync.protocol.stream_protocol import StreamProtocol, Timeouts
 
 THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 RATE = 1000
@@ -171,7 +171,7 @@ class Conversation(RuleBasedStateMachine):
         self.connect()
 
     def connect(self) -> None:
-        self.exchange = Exchange(self.dialect, self.queue, Timing(), self.now)
+        self.exchange = StreamProtocol(self.dialect, self.queue, Timeouts(), self.now)
         self.server: Server = (
             SonioxServer(self.dialect)
             if isinstance(self.dialect, Soniox)

@@ -1,0 +1,218 @@
+"""A run of audio: what was captured, in order, in memory or in a store.
+
+Chunks know where they begin on the session's clock, so a run may have gaps. No I/O of its own, no lock.
+"""
+
+from typing import Callable, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
+
+__all__ = ["Audio", "AudioBuffer", "Chunk", "Store", "Stored"]
+
+
+class Stored(Protocol):
+    """Audio in a store, used as bytes are: its length in bytes, its parts, and ``bytes()`` to read it back.
+
+    Reading raises ``OSError``. ``joined`` is the audio with what follows it, where both lie together.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice) -> "Stored": ...
+
+    def __bytes__(self) -> bytes: ...
+
+    def joined(self, later: "Stored") -> "Optional[Stored]": ...
+
+
+class Store(Protocol):
+    """Where audio is kept that has no room in memory. Positions are in frames."""
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing was kept when it was tried last; empty where it was."""
+
+    def keep(self, position: int, pcm: bytes) -> Optional[Stored]:
+        """Keep the audio that begins at ``position``; None where that is not possible now."""
+
+    def settle(self, position: int) -> None:
+        """What lies before ``position`` is not needed any more."""
+
+
+Audio = Union[bytes, Stored]
+
+
+class Chunk(NamedTuple):
+    """Where the audio begins on the session's clock, in frames, and the audio."""
+
+    start: int
+    audio: Audio
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether it takes up memory."""
+        return isinstance(self.audio, bytes)
+
+
+class AudioBuffer:
+    """Chunks in the order of their positions. Lengths are in frames of ``width`` bytes."""
+
+    __slots__ = ("_width", "chunks", "frames", "in_memory")
+
+    def __init__(self, width: int) -> None:
+        # Lists, though taken from in front: they are short mostly, and an empty deque is as large as ten.
+        self.chunks: List[Chunk] = []
+        self.frames = 0
+        self.in_memory = 0
+        self._width = width
+
+    def __bool__(self) -> bool:
+        return bool(self.chunks)
+
+    def __len__(self) -> int:
+        return len(self.chunks)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        return iter(self.chunks)
+
+    @property
+    def start(self) -> int:
+        """Where the first chunk begins."""
+        return self.chunks[0].start
+
+    @property
+    def first(self) -> Chunk:
+        """The first chunk."""
+        return self.chunks[0]
+
+    @property
+    def is_stored_last(self) -> bool:
+        """Whether the last chunk is in a store."""
+        return bool(self.chunks) and not self.chunks[-1].is_in_memory
+
+    def length(self, chunk: Chunk) -> int:
+        """How many frames a chunk has."""
+        return len(chunk.audio) // self._width
+
+    def end(self, chunk: Chunk) -> int:
+        """Where a chunk ends."""
+        return chunk.start + self.length(chunk)
+
+    def append(self, chunk: Chunk) -> None:
+        """Append a chunk; in a store it becomes one with what lies before it there."""
+        audio = chunk.audio
+        frames = len(audio) // self._width
+        self.frames += frames
+        if isinstance(audio, bytes):
+            self.in_memory += frames
+        elif self.is_stored_last:
+            last = self.chunks[-1]
+            assert not isinstance(last.audio, bytes)
+            joined = last.audio.joined(audio)
+            if joined is not None:
+                self.chunks[-1] = Chunk(last.start, joined)
+                return
+        self.chunks.append(chunk)
+
+    def append_bytes(self, start: int, pcm: bytes, frames: int) -> None:
+        """Append audio that is in memory."""
+        # Without the function in Python that the constructor of a NamedTuple is.
+        self.chunks.append(tuple.__new__(Chunk, (start, pcm)))
+        self.frames += frames
+        self.in_memory += frames
+
+    def append_apart(self, chunk: Chunk) -> None:
+        """Append a chunk and leave it one of its own."""
+        self._count(chunk, 1)
+        self.chunks.append(chunk)
+
+    def take_back(self, earlier: "AudioBuffer") -> None:
+        """Put another run before this one, and leave it empty."""
+        self.chunks[:0] = earlier.chunks
+        self.frames += earlier.frames
+        self.in_memory += earlier.in_memory
+        earlier.chunks.clear()
+        earlier.frames = earlier.in_memory = 0
+
+    def pop(self) -> Chunk:
+        """Remove the first chunk."""
+        chunk = self.chunks.pop(0)
+        self._count(chunk, -1)
+        return chunk
+
+    def pop_until(self, position: int) -> None:
+        """Remove the chunks that end at ``position`` or before it."""
+        width, count = self._width, 0
+        for start, audio in self.chunks:
+            length = len(audio) // width
+            if start + length > position:
+                break
+            count += 1
+            self.frames -= length
+            if isinstance(audio, bytes):
+                self.in_memory -= length
+        del self.chunks[:count]
+
+    def pop_oldest_in_memory(self) -> Chunk:
+        """Remove the first chunk that takes up memory; there must be one."""
+        index = next(index for index, chunk in enumerate(self.chunks) if chunk.is_in_memory)
+        chunk = self.chunks[index]
+        del self.chunks[index]
+        self._count(chunk, -1)
+        return chunk
+
+    def pop_frames(self, frames: int) -> Chunk:
+        """Remove the first chunk, or as much of it."""
+        chunk = self.pop()
+        if self.length(chunk) <= frames:
+            return chunk
+        at = frames * self._width
+        rest = Chunk(chunk.start + frames, chunk.audio[at:])
+        self.chunks.insert(0, rest)
+        self._count(rest, 1)
+        return Chunk(chunk.start, chunk.audio[:at])
+
+    def contiguous(self, limit: int) -> Tuple[int, bool]:
+        """How many frames at the beginning have no gap, up to a limit, and whether more cannot join them."""
+        start = self.start
+        length = 0
+        for chunk in self.chunks:
+            if chunk.start != start + length:
+                return length, True
+            length += self.length(chunk)
+            if length >= limit:
+                return limit, True
+        return length, False
+
+    def cut(self, length: int, unreadable: Callable[[int], None]) -> Tuple[List[Chunk], bytes]:
+        """Remove so many frames without a gap and read them.
+
+        Gives fewer, or none, where a store cannot give back its audio: that chunk is told to ``unreadable``.
+        """
+        first = self.chunks[0]
+        if isinstance(first.audio, bytes) and len(first.audio) == length * self._width:
+            # What was put in leaves as it is: the ordinary case.
+            del self.chunks[0]
+            self.frames -= length
+            self.in_memory -= length
+            return [first], first.audio
+        chunks: List[Chunk] = []
+        parts: List[bytes] = []
+        while length > 0:
+            whole = self.length(self.first)
+            chunk = self.pop_frames(length)
+            try:
+                parts.append(bytes(chunk.audio))
+            except OSError:
+                if self.length(chunk) < whole:
+                    self.pop()
+                unreadable(whole)
+                break
+            chunks.append(chunk)
+            length -= self.length(chunk)
+        return chunks, parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _count(self, chunk: Chunk, sign: int) -> None:
+        audio = chunk.audio
+        frames = sign * (len(audio) // self._width)
+        self.frames += frames
+        if isinstance(audio, bytes):
+            self.in_memory += frames

@@ -1,0 +1,56 @@
+"""What a session is told, where it is in its life, and what it has done."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Optional
+
+from ..callbacks.dispatch import DispatchTo
+from ..protocol.stream_protocol import Timeouts
+from ..transport.endpoint import ServerEndpoint
+
+__all__ = ["Settings", "State", "Stats"]
+
+
+class State(IntEnum):
+    """Where a session is in its life. ``CLOSED`` is for ever."""
+
+    NEW = 0
+    CONNECTING = 1
+    WAITING_READY = 2
+    STREAMING = 3
+    RECONNECTING = 4
+    DRAINING = 5
+    CLOSED = 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a session is told by its client. Times in seconds."""
+
+    route: ServerEndpoint
+    dispatch: DispatchTo = None
+    timing: Timeouts = Timeouts()
+    connect_timeout: float = 10.0
+    reconnect: bool = True
+    max_attempts: int = 8
+    max_connection_seconds: float = float("inf")
+    buffer_seconds: float = 120.0
+    spill: Optional[str] = None
+    chunk_seconds: float = 0.05
+    ping_interval: float = 5.0
+    ping_timeout: float = 5.0
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a session has done so far; lengths of audio in seconds."""
+
+    captured: float
+    sent: float
+    settled: float
+    buffered: float
+    lost: float
+    partials: int
+    finals: int
+    connections: int
+    ignored_frames: int

@@ -1,0 +1,175 @@
+"""The trace of a session: what was said on the wire by whom and when, as lines of JSON.
+
+``replay`` reads it. All that a replay needs stands in the lines beside the messages, so that neither the
+audio nor the options of the session have to be there.
+"""
+
+import contextlib
+import json
+import os
+import re
+import time
+from base64 import b64encode
+from typing import Any, BinaryIO, Dict, Optional
+
+from ..audio.wav_writer import write_whole
+from ..dialects.base import Dialect, Frame
+from ..protocol.stream_protocol import StreamProtocol
+from ..redaction import Redaction
+from ..validation import Path
+from .recorder import Tell, given_up, open_new
+
+__all__ = ["VERSION", "TraceWriter"]
+
+VERSION = 1
+"""Of the lines; a higher one is for changes that an older reader would take wrongly."""
+
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
+_as_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
+
+
+class TraceWriter:
+    """Every message of a session's connections, one JSON object a line, spoken words included.
+
+    ``t_ms``    counts from the beginning of the trace
+    ``dir``     "client" or "server" for a message of theirs, "session" for what happened beside these
+    ``kind``    "text", "binary" or "close"; of the session "open", "lost" or "end"
+    ``is``      what a client's message is: "start", "audio", "finalize", "keepalive", "end", or "other"
+    ``at``      where its audio begins, or what it asks for ends, in seconds of the session's clock; without
+                it audio is silence that stands in for a keepalive. ``seconds`` is how long audio is
+    ``data``    the text itself, base64 as ``@b64(...)``, ``@empty``, or the close's code and reason. Audio is
+                left out unless ``audio`` is true: ``@audio(1600 bytes)`` says how much PCM it was
+
+    "open" is a connection that begins, with the model and the format of the audio; "lost" one that will be
+    replaced, with the reason; "end" the end of the session, without which its process was killed: each line
+    is written at once. Headers, and with them the key, are no messages; where the server repeats the key it
+    stands as ``***``. Where the disk takes no more, the trace ends, and ``tell`` is told why. Called with the
+    session's lock held.
+    """
+
+    def __init__(self, path: Path, tell: Tell, *, audio: bool = False) -> None:
+        self._file: Optional[BinaryIO] = open_new("trace", path)
+        self._name = os.fsdecode(path)
+        self._tell = tell
+        self._with_audio = audio
+        self._begun = time.monotonic()
+        self._exchange: Optional[StreamProtocol] = None
+        self._redaction = Redaction()
+        self._is_started = False
+        self._stream_sent = self._sent = 0
+
+    def opened(self, exchange: StreamProtocol, redaction: Redaction) -> None:
+        """A connection begins; its messages follow."""
+        queue = exchange.queue
+        self._exchange, self._redaction, self._is_started = exchange, redaction, False
+        self._stream_sent, self._sent = queue.stream_sent, queue.sent
+        data = {
+            "version": VERSION,
+            "model": exchange.dialect.model,
+            "sample_rate": queue.audio_format.sample_rate,
+            "channels": queue.audio_format.channels,
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        }
+        self._line("session", "open", data, at=queue.start(0.0))
+
+    def sent(self, frame: Frame) -> None:
+        """A message goes out; called after it was chosen, and before the next one is."""
+        assert self._exchange is not None
+        queue = self._exchange.queue
+        frames, moved = queue.stream_sent - self._stream_sent, queue.sent != self._sent
+        self._stream_sent, self._sent = queue.stream_sent, queue.sent
+        if frames:
+            self._audio(frame, frames, queue.sent - frames if moved else None)
+            return
+        purpose = _purpose(self._exchange.dialect, frame) if self._is_started else "start"
+        self._is_started = True
+        at = None
+        if purpose in ("finalize", "end") and queue.last_asked is not None:
+            at = queue.audio_format.seconds(queue.last_asked.position)
+        self._message("client", frame.payload, frame.binary, **{"is": purpose}, at=at)
+
+    def received(self, payload: bytes, binary: bool) -> None:
+        """A message came in."""
+        self._message("server", payload, binary)
+
+    def closed(self, code: int, reason: str) -> None:
+        """The server has closed, or the connection broke (1006)."""
+        self._line("server", "close", {"code": code, "reason": reason})
+
+    def lost(self, reason: str) -> None:
+        """The connection is given up; the next one goes on with what the queue has by now."""
+        assert self._exchange is not None
+        self._line("session", "lost", {"reason": reason}, at=self._exchange.queue.start(0.0))
+
+    def end(self, *, complete: bool, drained: bool) -> None:
+        """The session is over: in order where it was ``drained``. Complete the file."""
+        self._line("session", "end", {"complete": complete, "drained": drained})
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                self._give_up(error)
+            self._file = None
+
+    def _audio(self, frame: Frame, frames: int, begin: Optional[int]) -> None:
+        assert self._exchange is not None
+        audio_format = self._exchange.queue.audio_format
+        if not self._with_audio:
+            data = f"@audio({frames * audio_format.frame_bytes} bytes)"
+        else:
+            data = _base64(frame.payload) if frame.binary else frame.payload.decode("utf-8", "replace")
+        kind = "binary" if frame.binary else "text"
+        at, seconds = None if begin is None else audio_format.seconds(begin), audio_format.seconds(frames)
+        self._line("client", kind, data, **{"is": "audio"}, at=at, seconds=seconds)
+
+    def _message(self, direction: str, payload: bytes, binary: bool, **beside: Any) -> None:
+        if binary:
+            hidden = self._redaction.text(payload.decode("latin-1")).encode("latin-1", "replace")
+            self._line(direction, "binary", _base64(hidden) if payload else "@empty", **beside)
+        else:
+            self._line(direction, "text", self._hidden(payload.decode("utf-8", "replace")), **beside)
+
+    def _hidden(self, said: str) -> str:
+        """A text without the key, in whatever way its letters are escaped."""
+        if "\\u" in said:
+            plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), said)
+            hidden = self._redaction.text(plain)
+            if hidden != plain:
+                return hidden
+        return self._redaction.text(said)
+
+    def _line(self, direction: str, kind: str, data: object, **beside: Any) -> None:
+        if self._file is None:
+            return
+        t_ms = round((time.monotonic() - self._begun) * 1000)
+        line: Dict[str, Any] = {"t_ms": t_ms, "dir": direction, "kind": kind}
+        for name, value in beside.items():
+            if value is not None:
+                line[name] = round(value, 6) if isinstance(value, float) else value
+        line["data"] = data
+        written = (_as_json(line) + "\n").encode("utf-8", "replace")
+        try:
+            write_whole(self._file, written)
+        except OSError as error:
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        """Leave the file as it is."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+        self._tell(given_up("trace", self._name, error))
+
+
+def _base64(payload: bytes) -> str:
+    return f"@b64({b64encode(payload).decode('ascii')})"
+
+
+def _purpose(dialect: Dialect, frame: Frame) -> str:
+    """What a message is that is neither the first one nor audio."""
+    if frame == dialect.finalize():
+        return "finalize"
+    if frame == dialect.keepalive():
+        return "keepalive"
+    return "end" if frame in dialect.end() else "other"
