@@ -1,7 +1,7 @@
 """A session once more, from its trace: the same conversation over an empty line, with silence for audio.
 
-What was said goes through the same ``StreamProtocol`` and the same decoders as it did then, over a send queue whose
-audio stands where it stood. So the transcripts come out as they did, at their times.
+What was said goes through the same ``StreamProtocol`` and the same decoders as it did then, over a send queue
+whose audio stands where it stood. So the transcripts come out as they did, at their times.
 """
 
 import functools
