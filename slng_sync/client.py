@@ -4,7 +4,7 @@ import os
 import queue
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, TypeVar, Union, overload
 
-from .callbacks.dispatch import DispatchTo, check_dispatch
+from .callbacks.targets import DispatchTo, check_dispatch
 from .callbacks.registry import KINDS, Callbacks
 from .dialects import Dialect, as_dialect
 from .errors import SlngError
@@ -95,7 +95,7 @@ class Client:
         check_flag("reconnect", reconnect)
         check_count("max_attempts", max_attempts)
         self._settings = Settings(
-            route=make_endpoint(
+            endpoint=make_endpoint(
                 self._dialect, api_key, world_part, region, base_url, headers, ssl_context, ca_certs, proxy
             ),
             dispatch=dispatch,
@@ -156,6 +156,11 @@ class Client:
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
         trace_audio: bool = False,
+        wait: bool = True,
+        on_partial: Optional[Callable[[Transcript], Any]] = None,
+        on_final: Optional[Callable[[Transcript], Any]] = None,
+        on_error: Optional[Callable[[Any], Any]] = None,
+        on_event: Optional[Callable[[Event], Any]] = None,
     ) -> Session: ...
 
     @overload
@@ -168,6 +173,11 @@ class Client:
         follow: bool = False,
         gate: bool = False,
         finalize_after: Optional[float] = None,
+        wait: bool = True,
+        on_partial: Optional[Callable[[Transcript], Any]] = None,
+        on_final: Optional[Callable[[Transcript], Any]] = None,
+        on_error: Optional[Callable[[Any], Any]] = None,
+        on_event: Optional[Callable[[Event], Any]] = None,
     ) -> "Sessions": ...
 
     def listen(
@@ -183,8 +193,13 @@ class Client:
         record: Optional[Path] = None,
         trace: Optional[Path] = None,
         trace_audio: bool = False,
+        wait: bool = True,
+        on_partial: Optional[Callable[[Transcript], Any]] = None,
+        on_final: Optional[Callable[[Transcript], Any]] = None,
+        on_error: Optional[Callable[[Any], Any]] = None,
+        on_event: Optional[Callable[[Event], Any]] = None,
     ) -> "Union[Session, Sessions]":
-        """Connect, begin to stream ``source``, and return the session as soon as it takes audio.
+        """Connect, begin to stream ``source``, and return the session once the server accepts audio.
 
         ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
         iterable of chunks; without one the program calls ``session.send()``. ``sample_rate`` and ``channels``
@@ -212,8 +227,17 @@ class Client:
         ``trace_audio``. Where the disk takes no more, the file ends, ``on_error`` is told, and the session
         goes on.
 
+        ``wait=False`` returns at once with the session in ``CONNECTING``; audio is captured from that moment.
+        The event ``Ready`` of a model that sends it, the first transcript, or an error (``on_error``, then
+        ``Closed``) tells how it went. ``on_partial``, ``on_final``, ``on_error`` and ``on_event`` register
+        callbacks for this session only; they run after the client's own.
+
         Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
         """
+        check_flag("wait", wait)
+        callbacks = self._callbacks.also(
+            on_partial=on_partial, on_final=on_final, on_error=on_error, on_event=on_event
+        )
         request = Request(
             source,
             sample_rate,
@@ -226,7 +250,7 @@ class Client:
             trace=trace,
             trace_audio=trace_audio,
         )
-        return self._session(request).open()
+        return self._session(request, callbacks)._open(wait=wait)
 
     def stream(
         self,
@@ -247,7 +271,7 @@ class Client:
         request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=heard.put)
         session = self._session(request)
         open_channels = 1 if isinstance(session, Session) else len(session)
-        with session.open():
+        with session._open():
             while open_channels:
                 item = _get(heard)
                 if isinstance(item, Transcript) and (item.is_final or partials):
@@ -275,7 +299,7 @@ class Client:
         """
         session = self._session(Request(source, sample_rate, channels, speed, follow, raises=True))
         try:
-            with session.open():
+            with session._open():
                 try:
                     _wait_with_progress(session, session.source_seconds if progress else None)
                 except KeyboardInterrupt:
@@ -303,14 +327,17 @@ class Client:
         return replay.log
 
     def __repr__(self) -> str:
-        return f"<Client {self._dialect.model} at {self._settings.route.address}>"
+        return f"<Client {self._dialect.model} at {self._settings.endpoint.address}>"
 
     def _register(self, kind: str, function: Function) -> Function:
         self._callbacks.add(kind, function)
         return function
 
-    def _session(self, request: Request) -> "Union[Session, Sessions]":
-        return Assembly(self._settings, self._dialect, self._callbacks, self._remember).session(request)
+    def _session(
+        self, request: Request, callbacks: Optional[Callbacks] = None
+    ) -> "Union[Session, Sessions]":
+        callbacks = callbacks or self._callbacks
+        return Assembly(self._settings, self._dialect, callbacks, self._remember).session(request)
 
     def _remember(self, dialect: Dialect) -> None:
         """The server takes this form: the next session begins with it."""

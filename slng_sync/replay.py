@@ -18,7 +18,8 @@ from .dialects.parsing import parse
 from .errors import SlngError
 from .events import Closed, Transcript
 from .protocol.send_queue import END, FINALIZE, SendQueue
-from .protocol.stream_protocol import RateLimit, StreamProtocol, Timeouts
+from .protocol.rate_limit import RateLimit
+from .protocol.stream_protocol import StreamProtocol, Timeouts
 from .storage.trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
 from .transcript import TranscriptLog
 from .validation import Path
@@ -168,7 +169,7 @@ class _Talk:
         frame = parse(line.data.encode("utf-8", "replace")) if isinstance(line.data, str) else None
         if frame is None:
             return []
-        heard: List[Any] = self.exchange.hear(frame, self._now)
+        heard: List[Any] = self.exchange.handle_message(frame, self._now)
         return [RawFrame(frame), *heard] if raw else heard
 
     def _speak(self, line: TraceLine) -> None:
@@ -195,7 +196,7 @@ class _Talk:
 
     def _say(self) -> None:
         """Let the exchange say what it has to say; nobody hears it."""
-        while self.exchange.next_frame(self._now) is not None:
+        while self.exchange.next_message(self._now) is not None:
             pass
 
 

@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Changes:
-    """A lock, and word of whatever changes under it."""
+    """A lock, and a way to wait for what changes under it."""
 
     __slots__ = ("_condition", "_waiting", "lock")
 
@@ -27,9 +27,11 @@ class Changes:
         self._waiting = 0
 
     def tell(self) -> None:
-        """Something has changed; called with the lock held."""
+        """Let waiting threads evaluate their conditions again. Call this after a change."""
+        # A thread counts itself before it evaluates its condition: it is counted here, or sees the change.
         if self._waiting:
-            self._condition.notify_all()
+            with self.lock:
+                self._condition.notify_all()
 
     def wait_for(self, holds: Callable[[], object], timeout: Optional[float]) -> bool:
         """Wait until something holds; False where time was up. It is asked with the lock held."""

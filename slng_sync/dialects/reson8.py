@@ -55,6 +55,7 @@ class Reson8(Dialect):
     world_parts: ClassVar[Tuple[str, ...]] = ("eu",)
     sample_rates: ClassVar[Tuple[int, ...]] = (8000, 16000)
     needs_ready: ClassVar[bool] = True
+    settles_by_finalize: ClassVar[bool] = True
     end_limit: ClassVar[float] = 2.0
 
     enable_partials: bool = True

@@ -112,13 +112,6 @@ class AudioBuffer:
                 return
         self.chunks.append(chunk)
 
-    def append_bytes(self, start: int, pcm: bytes, frames: int) -> None:
-        """Append audio that is in memory."""
-        # Without the function in Python that the constructor of a NamedTuple is.
-        self.chunks.append(tuple.__new__(Chunk, (start, pcm)))
-        self.frames += frames
-        self.in_memory += frames
-
     def append_apart(self, chunk: Chunk) -> None:
         """Append a chunk and leave it one of its own."""
         self._count(chunk, 1)

@@ -8,12 +8,14 @@ Three marks on one run of frames, ``settled <= sent <= captured``:
 
 What was sent but not settled is kept: after a lost connection ``rewind`` puts it back, and the ordinary
 way of sending does the rest. Requests to finalize and to end are marks on the same run, so they leave
-in the order in which they were asked for. No I/O, no lock, no thread: its owner holds a lock.
+in the order in which they were asked for. No I/O and no thread. Its lock makes each method atomic; the
+owner may share a lock of its own to make several calls one step.
 
 What is more than its capacity goes into a ``Store``, where there is one, and is read back when it is sent.
 """
 
-from typing import List, Optional, Tuple, Union
+import threading
+from typing import Any, List, Optional, Tuple, Union
 
 from ..audio.format import AudioFormat
 from .audio_buffer import Audio, AudioBuffer, Chunk, Store
@@ -32,13 +34,15 @@ END = "end"
 class Mark:
     """A request at a position of the queue, in frames. ``settled`` once it was answered or given up."""
 
-    __slots__ = ("confirmed", "kind", "position", "settled")
+    __slots__ = ("confirmed", "is_own", "kind", "position", "settled")
 
     def __init__(self, kind: str, position: int, *, settled: bool = False, confirmed: bool = False) -> None:
         self.kind = kind
         self.position = position
         self.settled = settled
         self.confirmed = confirmed
+        self.is_own = False
+        """Whether only the client itself has asked, so that its user need not hear of the answer."""
 
     def settle(self, *, confirmed: bool) -> None:
         """Answered by the server, or given up."""
@@ -76,7 +80,7 @@ class SendQueue:
 
     __slots__ = """
         _asked _clock _continues_at _finalize_was_confirmed _finalized_at _forgotten _replay _unanswered
-        _unsent _waiting _width audio_format capacity captured chunk longest sent settled store stream_sent
+        _unsent _waiting _width audio_format capacity captured chunk lock longest sent settled store stream_sent
         under_way unreadable
     """.split()
 
@@ -89,7 +93,9 @@ class SendQueue:
         longest_seconds: float = 0.5,
         store: Optional[Store] = None,
         begin: int = 0,
+        lock: Optional[Any] = None,
     ) -> None:
+        self.lock = lock or threading.RLock()
         self.audio_format = audio_format
         self.capacity = audio_format.frames(capacity_seconds)
         self.chunk = max(1, audio_format.frames(chunk_seconds))
@@ -136,61 +142,55 @@ class SendQueue:
 
     def put(self, pcm: bytes) -> None:
         """Append whole frames. Who can wait keeps to ``room``; who cannot drops the ``excess``."""
-        step = self.longest * self._width
-        pieces = [pcm] if len(pcm) <= step else [pcm[at : at + step] for at in range(0, len(pcm), step)]
-        for piece in pieces:
-            audio = piece if self.store is None else self._kept(self.store, piece)
-            self._unsent.append(Chunk(self.captured, audio))
-            self.captured += len(piece) // self._width
-        if self._unsent.in_memory + self._replay.in_memory > self.capacity:
-            self._forget_what_is_too_much()
-
-    def pass_on(self, pcm: bytes) -> bool:
-        """Put whole frames in and take them at once: what ``put`` and ``take`` do where nothing else waits.
-
-        False, and nothing is done, where something waits or they do not make a message as they are.
-        """
-        frames = len(pcm) // self._width
-        if self._unsent.frames or self._waiting or not self.chunk <= frames <= self.longest:
-            return False
-        if self.captured != self._continues_at or self.store is not None:
-            return False
-        begin = self.captured
-        self._replay.append_bytes(begin, pcm, frames)
-        self.stream_sent += frames
-        self._continues_at = self.sent = self.captured = begin + frames
-        if self._replay.in_memory > self.capacity:
-            self._forget_what_is_too_much()
-        return True
+        with self.lock:
+            step = self.longest * self._width
+            pieces = [pcm] if len(pcm) <= step else [pcm[at : at + step] for at in range(0, len(pcm), step)]
+            for piece in pieces:
+                audio = piece if self.store is None else self._kept(self.store, piece)
+                self._unsent.append(Chunk(self.captured, audio))
+                self.captured += len(piece) // self._width
+            if self._unsent.in_memory + self._replay.in_memory > self.capacity:
+                self._forget_what_is_too_much()
 
     def skip(self, frames: int) -> None:
         """Let time pass without audio: it was withheld or lost before it came here."""
-        self.captured += frames
+        with self.lock:
+            self.captured += frames
 
     def drop_oldest(self, frames: int) -> int:
         """Throw away unsent audio, the oldest in memory first, until ``frames`` of it are gone.
 
         Tells how much went.
         """
-        before = self._unsent.frames
-        while before - self._unsent.frames < frames and self._unsent.in_memory:
-            self._unsent.pop_oldest_in_memory()
-        return before - self._unsent.frames
+        with self.lock:
+            before = self._unsent.frames
+            while before - self._unsent.frames < frames and self._unsent.in_memory:
+                self._unsent.pop_oldest_in_memory()
+            return before - self._unsent.frames
 
     def request(self, kind: str) -> Mark:
         """Mark the end of what was captured so far. Asked for twice at one place, it is one request."""
-        if kind == FINALIZE and self.captured == self._finalized_at:
-            # Nothing new to make final: asked again, it could only be answered as it was.
-            return Mark(kind, self.captured, settled=True, confirmed=self._finalize_was_confirmed)
-        if kind == FINALIZE and self.stream_sent == 0 and self.is_settled:
-            # Nothing was said on this connection, and all that was said before is final.
-            return Mark(kind, self.captured, settled=True, confirmed=True)
-        for mark in (*self._asked, *self._waiting):
-            if mark.kind == kind and mark.position == self.captured:
-                return mark
-        mark = Mark(kind, self.captured)
-        self._waiting.append(mark)
-        return mark
+        with self.lock:
+            if kind == FINALIZE and self.captured == self._finalized_at:
+                # Nothing new to make final: asked again, it could only be answered as it was.
+                return Mark(kind, self.captured, settled=True, confirmed=self._finalize_was_confirmed)
+            if kind == FINALIZE and self.stream_sent == 0 and self.is_settled:
+                # Nothing was said on this connection, and all that was said before is final.
+                return Mark(kind, self.captured, settled=True, confirmed=True)
+            for mark in (*self._asked, *self._waiting):
+                if mark.kind == kind and mark.position == self.captured:
+                    mark.is_own = False
+                    return mark
+            mark = Mark(kind, self.captured)
+            self._waiting.append(mark)
+            return mark
+
+    def request_settling(self) -> None:
+        """Mark the end of what was sent so far: once the server has made it final, it need not be kept."""
+        with self.lock:
+            mark = Mark(FINALIZE, self.sent)
+            mark.is_own = True
+            self._waiting.insert(0, mark)
 
     @property
     def is_drained(self) -> bool:
@@ -210,24 +210,26 @@ class SendQueue:
         Audio before a mark, or before a gap, leaves however short it is; ``flush`` asks for the same
         at the end of the queue.
         """
-        while True:
-            mark = self._waiting[0] if self._waiting else None
-            if not self._unsent.frames or (mark and mark.position <= self._unsent.start):
-                return self._take_mark(mark)
-            length = self._sendable(mark, flush)
-            if not length:
-                return None
-            pcm = self._send(length)
-            # Nothing, where it could not be read back: what comes after it is next.
-            if pcm:
-                return pcm
+        with self.lock:
+            while True:
+                mark = self._waiting[0] if self._waiting else None
+                if not self._unsent.frames or (mark and mark.position <= self._unsent.start):
+                    return self._take_mark(mark)
+                length = self._sendable(mark, flush)
+                if not length:
+                    return None
+                pcm = self._send(length)
+                # Nothing, where it could not be read back: what comes after it is next.
+                if pcm:
+                    return pcm
 
     def padding(self, seconds: float) -> bytes:
         """Silence for the stream that is not on the session's clock."""
-        frames = self.audio_format.frames(seconds)
-        self.stream_sent += frames
-        self._continues_at = None
-        return bytes(frames * self.audio_format.frame_bytes)
+        with self.lock:
+            frames = self.audio_format.frames(seconds)
+            self.stream_sent += frames
+            self._continues_at = None
+            return bytes(frames * self.audio_format.frame_bytes)
 
     # What comes back.
 
@@ -247,16 +249,17 @@ class SendQueue:
         A confirmation does not say which finalize it answers, and it may come late: so it settles the audio
         before the oldest one that never was confirmed, given up or not.
         """
-        mark = self._asked.pop(0) if self._asked and self._asked[0].kind == FINALIZE else None
-        if mark is not None:
-            mark.settle(confirmed=confirmed)
-            self._finalized_at = mark.position
-            self._finalize_was_confirmed = False
-        if confirmed and self._unanswered:
-            position = self._unanswered.pop(0)
-            self._settle(position)
-            self._finalize_was_confirmed = position == self._finalized_at
-        return mark
+        with self.lock:
+            mark = self._asked.pop(0) if self._asked and self._asked[0].kind == FINALIZE else None
+            if mark is not None:
+                mark.settle(confirmed=confirmed)
+                self._finalized_at = mark.position
+                self._finalize_was_confirmed = False
+            if confirmed and self._unanswered:
+                position = self._unanswered.pop(0)
+                self._settle(position)
+                self._finalize_was_confirmed = position == self._finalized_at
+            return mark
 
     @property
     def is_finalized(self) -> bool:
@@ -265,33 +268,36 @@ class SendQueue:
 
     def give_up(self) -> None:
         """Nothing will be answered any more."""
-        for mark in (*self._asked, *self._waiting):
-            mark.settle(confirmed=False)
-        self._asked.clear()
-        self._waiting.clear()
+        with self.lock:
+            for mark in (*self._asked, *self._waiting):
+                mark.settle(confirmed=False)
+            self._asked.clear()
+            self._waiting.clear()
 
     def settle(self, seconds: float) -> None:
         """The server has answered for everything up to ``seconds`` of the session's clock."""
-        # Rounded down: what is settled too late is only sent twice, what is settled too early is lost.
-        self._settle(int(seconds * self.audio_format.sample_rate + 1e-3))
+        with self.lock:
+            # Rounded down: what is settled too late is only sent twice, what is settled too early is lost.
+            self._settle(int(seconds * self.audio_format.sample_rate + 1e-3))
 
     def rewind(self) -> int:
         """Begin a new connection: what is not settled goes out again. Tells the frames that can't."""
-        lost = sum(end - max(start, self.settled) for start, end in self._forgotten)
-        self._forgotten.clear()
-        self._cut_settled_replay()
-        self.sent = self._replay.start if self._replay else self.sent
-        self.settled = self.sent
-        self._unsent.take_back(self._replay)
-        self._waiting[:0] = self._asked
-        self._asked.clear()
-        self._unanswered.clear()
-        self._finalized_at = None
-        self.under_way = 0.0
-        self.stream_sent = 0
-        self._continues_at = None
-        self._clock = StreamClock(self.audio_format.sample_rate, self.sent)
-        return lost
+        with self.lock:
+            lost = sum(end - max(start, self.settled) for start, end in self._forgotten)
+            self._forgotten.clear()
+            self._cut_settled_replay()
+            self.sent = self._replay.start if self._replay else self.sent
+            self.settled = self.sent
+            self._unsent.take_back(self._replay)
+            self._waiting[:0] = self._asked
+            self._asked.clear()
+            self._unanswered.clear()
+            self._finalized_at = None
+            self.under_way = 0.0
+            self.stream_sent = 0
+            self._continues_at = None
+            self._clock = StreamClock(self.audio_format.sample_rate, self.sent)
+            return lost
 
     # The session's clock, in seconds.
 
@@ -326,6 +332,11 @@ class SendQueue:
         return since >= self.audio_format.frames(CROWDED_SECONDS)
 
     @property
+    def kept_seconds(self) -> float:
+        """Audio that was sent and is kept because it is not settled."""
+        return self.audio_format.seconds(self._replay.frames)
+
+    @property
     def is_settled(self) -> bool:
         """Whether the server has answered for everything."""
         return not self._unsent and self.settled >= self.sent
@@ -343,16 +354,17 @@ class SendQueue:
 
         Where nothing was in the store by then, nothing is left there.
         """
-        if self.store is None:
-            return
-        if complete:
-            self.store.settle(self.captured)
-            return
-        chunks = [each for each in (*self._replay, *self._unsent) if self._replay.end(each) > self.settled]
-        if not all(each.is_in_memory for each in chunks):
-            for start, audio in chunks:
-                if isinstance(audio, bytes):
-                    self.store.keep(start, audio)
+        with self.lock:
+            if self.store is None:
+                return
+            if complete:
+                self.store.settle(self.captured)
+                return
+            chunks = [each for each in (*self._replay, *self._unsent) if self._replay.end(each) > self.settled]
+            if not all(each.is_in_memory for each in chunks):
+                for start, audio in chunks:
+                    if isinstance(audio, bytes):
+                        self.store.keep(start, audio)
 
     def _kept(self, store: Store, pcm: bytes) -> Audio:
         """Audio as it is kept: in memory, or in the store."""

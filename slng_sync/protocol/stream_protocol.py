@@ -11,16 +11,22 @@ from typing import Any, List, Mapping, Optional
 from ..dialects.base import Dialect, Failure, Finished, Frame, Heard, Settled, text
 from ..errors import ConnectError, ServerError, SlngError
 from ..events import Flushed, Ready, Transcript
+from .pause import Pause
+from .rate_limit import RateLimit
 from .send_queue import END, FINALIZE, Mark, SendQueue
 
-__all__ = ["RateLimit", "StreamProtocol", "Timeouts"]
+__all__ = ["StreamProtocol", "Timeouts"]
 
 FIRST_SILENCE = 0.1
 """What stands in for a keepalive before the first audio, where only audio will do."""
 HOLD_FOR_TRANSLATION = 1.0
-PATIENCE = 60.0
+SLOW_SERVER_TIMEOUT = 60.0
 """Seconds for which a server may be silent that has much to listen to, or talk and still owe an answer."""
 START_WITHOUT_READY = 2.0
+KEPT_SECONDS = 10.0
+"""Audio that is kept for a replay before a finalize is asked for, where nothing else settles it."""
+PAUSE_SECONDS = 0.4
+"""How long nobody must have spoken for that: no pause inside a word is as long."""
 
 
 @dataclass(frozen=True)
@@ -33,37 +39,16 @@ class Timeouts:
     end_form: float = 2.0
 
 
-class RateLimit:
-    """Keeps under the gateway's cap of 2000 messages a minute: 1500 on average, a few at once.
-
-    ``free_at`` is when the next one may go.
-    """
-
-    __slots__ = ("_interval", "_saved", "free_at")
-
-    def __init__(self, now: float, *, per_second: float = 25.0, burst: float = 50.0) -> None:
-        self._interval = 1.0 / per_second
-        # A hair more, so that rounding takes none of them away.
-        self._saved = (burst - 1.0) * self._interval + 1e-6
-        self.free_at = now - self._saved
-
-    def spend(self, now: float) -> None:
-        """A message goes."""
-        # Who was silent has saved up no more than a burst.
-        earliest = now - self._saved
-        self.free_at = (self.free_at if self.free_at > earliest else earliest) + self._interval
-
-
 class StreamProtocol:
     """The conversation on one connection, over a send queue that may outlive it.
 
-    ``is_limited`` where a message was to be said and had to wait for the message cap. ``close_by`` is when
+    ``is_limited`` where a message was to be said and had to wait for the message cap. ``deadline`` is when
     the session ends, whatever was answered.
     """
 
     __slots__ = """
-        _asked_at _budget _bytes_per_second _caught_up_at _end_forms _end_mark _ended_at _greeting _heard_at
-        _held_at _opened_at _spoke_at _timing accepted close_by decoder dialect failure finished is_limited
+        _asked_at _rate_limit _bytes_per_second _caught_up_at _end_messages _end_mark _ended_at _start_message _received_at
+        _held_at _opened_at _pause _sent_at _timing accepted deadline decoder dialect failure finished is_limited
         queue ready
     """.split()
 
@@ -73,7 +58,7 @@ class StreamProtocol:
         queue: SendQueue,
         timing: Timeouts,
         now: float,
-        budget: Optional[RateLimit] = None,
+        rate_limit: Optional[RateLimit] = None,
     ) -> None:
         self.dialect = dialect
         self.queue = queue
@@ -82,64 +67,57 @@ class StreamProtocol:
         self.accepted = False
         self.finished = False
         self.is_limited = False
-        self.close_by = float("inf")
+        self.deadline = float("inf")
         self.failure: Optional[SlngError] = None
         self._timing = timing
         self._ended_at: Optional[float] = None
         self._opened_at = now
-        self._spoke_at = now
-        self._greeting: Optional[Frame] = dialect.start(queue.audio_format)
+        self._sent_at = now
+        self._start_message: Optional[Frame] = dialect.start(queue.audio_format)
         self._asked_at: List[float] = []
         self._end_mark: Optional[Mark] = None
-        self._end_forms: List[Frame] = []
-        self._heard_at = now
+        self._end_messages: List[Frame] = []
+        self._received_at = now
         self._held_at: Optional[float] = None
         self._caught_up_at = now
+        self._pause = (
+            Pause(queue.audio_format) if getattr(dialect, "settles_by_finalize", False) else None
+        )
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
-        self._budget = budget or RateLimit(now)
+        self._rate_limit = rate_limit or RateLimit(now)
 
     # What to say.
 
-    def next_frame(self, now: float) -> Optional[Frame]:
+    def next_message(self, now: float) -> Optional[Frame]:
         """The next message, or None where nothing is to be said now. Raises where waiting is over."""
-        self.is_limited = now < self._budget.free_at
+        self.is_limited = now < self._rate_limit.free_at
         if self.is_limited:
             return None
         frame = self._choose(now)
         if frame is not None:
-            self._budget.spend(now)
-            self._spoke_at = now
+            self._rate_limit.spend(now)
+            self._sent_at = now
         return frame
-
-    def pass_on(self, pcm: bytes, now: float) -> Optional[Frame]:
-        """The message for audio that can leave as it comes; None where it has to be put in and wait."""
-        if not self.ready or self._end_mark is not None or now < self._budget.free_at:
-            return None
-        if not self.queue.pass_on(pcm):
-            return None
-        self._budget.spend(now)
-        self._spoke_at = now
-        return self._audio(pcm, now)
 
     def due(self, now: float) -> float:
         """When something may have to be said or given up although nothing was heard or captured."""
-        times = [self._budget.free_at if self._budget.free_at > now else float("inf")]
+        times = [self._rate_limit.free_at if self._rate_limit.free_at > now else float("inf")]
         if self._ended_at is not None:
-            limit = self._timing.end_form if self._end_forms else self.dialect.end_limit
+            limit = self._timing.end_form if self._end_messages else self.dialect.end_limit
             times.append(self._waited_since(self._ended_at) + limit)
         elif self.ready:
-            times.append(self._spoke_at + self._timing.keepalive)
+            times.append(self._sent_at + self._timing.keepalive)
         else:
             times.append(self._opened_at + self._ready_limit)
         if self._asked_at:
-            times.append(self._give_up_at(self._asked_at[0]))
+            times.append(self._finalize_deadline(self._asked_at[0]))
         if self._held_at is not None:
             times.append(self._held_at + HOLD_FOR_TRANSLATION)
         return min(times)
 
     def _choose(self, now: float) -> Optional[Frame]:
-        if self._greeting is not None:
-            frame, self._greeting = self._greeting, None
+        if self._start_message is not None:
+            frame, self._start_message = self._start_message, None
             self.ready = not self.dialect.needs_ready
             return frame
         if not (self.ready or self._is_ready(now)):
@@ -150,9 +128,8 @@ class StreamProtocol:
             return self._next_end_form(now)
         if self._end_mark is not None:
             return self._end(now)
-        if self.queue.is_crowded and not self._asked_at:
-            # Nothing has been settled for long. A finalize settles, so that a replay need not lose anything.
-            self.queue.request(FINALIZE)
+        if not self._asked_at and self._wants_to_settle():
+            self.queue.request_settling()
         taken = self.queue.take(flush=self._is_silent(now))
         if isinstance(taken, Mark):
             return self._ask(taken, now)
@@ -160,14 +137,28 @@ class StreamProtocol:
             return self._audio(taken, now)
         return self._keepalive(now)
 
+    def _wants_to_settle(self) -> bool:
+        """Whether much audio is kept that a finalize would settle, and nobody speaks.
+
+        A finalize inside a word would cut it in two. Where nobody ever pauses it is asked for all the same,
+        before there is no room to keep what a replay would need.
+        """
+        if self.queue.is_crowded:
+            return True
+        pause = self._pause
+        return pause is not None and pause.seconds >= PAUSE_SECONDS and self.queue.kept_seconds >= KEPT_SECONDS
+
     def _audio(self, pcm: bytes, now: float) -> Frame:
         """A message with audio; a server that listens in the pace of speech hears it one after the other."""
+        # Half as much is enough to learn how loud speech is.
+        if self._pause is not None and self.queue.kept_seconds > KEPT_SECONDS / 2:
+            self._pause.hear(pcm)
         begun = self._caught_up_at if self._caught_up_at > now else now
         self._caught_up_at = begun + len(pcm) / self._bytes_per_second
         return self.dialect.audio(pcm)
 
     def _is_silent(self, now: float) -> bool:
-        return now >= self._spoke_at + self._timing.keepalive
+        return now >= self._sent_at + self._timing.keepalive
 
     def _keepalive(self, now: float) -> Optional[Frame]:
         if not self._is_silent(now):
@@ -217,26 +208,26 @@ class StreamProtocol:
             # An end of stream without audio is an error to Soniox: the socket is closed instead.
             self.finished = True
             return None
-        self._end_forms.extend(self.dialect.end())
-        return self._end_forms.pop(0)
+        self._end_messages.extend(self.dialect.end())
+        return self._end_messages.pop(0)
 
     def _next_end_form(self, now: float) -> Optional[Frame]:
         assert self._ended_at is not None
-        if not self._end_forms or self.finished:
+        if not self._end_messages or self.finished:
             return None
         if now < self._waited_since(self._ended_at) + self._timing.end_form:
             return None
         self._ended_at = now
-        return self._end_forms.pop(0)
+        return self._end_messages.pop(0)
 
     def _expire_requests(self, now: float) -> None:
-        while self._asked_at and now >= self._give_up_at(self._asked_at[0]):
+        while self._asked_at and now >= self._finalize_deadline(self._asked_at[0]):
             self._asked_at.pop(0)
             self.queue.answer(confirmed=False)
 
-    def _give_up_at(self, asked: float) -> float:
+    def _finalize_deadline(self, asked: float) -> float:
         """When a finalize is not waited for any longer; what is left then is for the answer to the end."""
-        in_time = max(asked + self._timing.finalize, self.close_by - self.dialect.end_limit)
+        in_time = max(asked + self._timing.finalize, self.deadline - self.dialect.end_limit)
         return min(self._waited_since(asked) + self._timing.finalize, in_time)
 
     def _waited_since(self, asked: float) -> float:
@@ -244,9 +235,9 @@ class StreamProtocol:
         if self._end_mark is None:
             return asked
         caught_up = max(asked, self._caught_up_at)
-        heard = max(asked, self._heard_at)
+        heard = max(asked, self._received_at)
         # One that listens in the pace of speech may be silent until then; a slower one goes on talking.
-        return max(min(caught_up, heard + PATIENCE), min(heard, caught_up + PATIENCE))
+        return max(min(caught_up, heard + SLOW_SERVER_TIMEOUT), min(heard, caught_up + SLOW_SERVER_TIMEOUT))
 
     def over(self, now: float) -> bool:
         """Whether the server has said all it will, so that the connection may be closed."""
@@ -254,7 +245,7 @@ class StreamProtocol:
             return True
         return (
             self._ended_at is not None
-            and not self._end_forms
+            and not self._end_messages
             and now >= self._waited_since(self._ended_at) + self.dialect.end_limit
         )
 
@@ -282,9 +273,9 @@ class StreamProtocol:
 
     # What was heard.
 
-    def hear(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
+    def handle_message(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
         """What a frame means, as far as it is anybody else's business."""
-        self._heard_at = now
+        self._received_at = now
         ahead = self._caught_up_at - now
         self.queue.under_way = ahead if ahead > 0.0 else 0.0
         heard: List[Heard] = []
@@ -326,8 +317,9 @@ class StreamProtocol:
                 self._asked_at.pop(0)
             if self._end_mark is not None and not self._asked_at:
                 # All audio came before it.
-                self._caught_up_at = self._heard_at
-            self.queue.answer()
+                self._caught_up_at = self._received_at
+            mark = self.queue.answer()
+            return mark is not None and mark.is_own
         return False
 
     def _fail(self, error: SlngError) -> None:

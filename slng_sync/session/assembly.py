@@ -10,10 +10,12 @@ from ..callbacks.registry import Callbacks
 from ..dialects import Dialect
 from ..errors import ConfigurationError
 from ..validation import Path, check_flag, check_seconds
-from .io_thread import IoThread
+from .audio_input import AudioInput
+from .capture import Capture
+from .lifecycle import Lifecycle
 from .session import Session
 from .state import Settings
-from .stream import Stream
+from .shared_state import SharedState
 
 # What few programs ask for is imported where it is asked for: every program pays for what is imported here.
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ class Request:
             follow=self.follow,
         )
 
-    def ear(self, audio_format: AudioFormat) -> "Optional[VoiceGate]":
+    def voice_gate(self, audio_format: AudioFormat) -> "Optional[VoiceGate]":
         """What listens before anything is sent, where that is asked for."""
         if not self.gate and self.finalize_after is None and not self.levels:
             return None
@@ -154,22 +156,21 @@ class Assembly:
         audio_format: AudioFormat,
         source: "Optional[AudioSource]",
         channel: Optional[str] = None,
-    ) -> Tuple[Session, Stream]:
-        stream = Stream(
+    ) -> Tuple[Session, SharedState]:
+        shared = SharedState(
             self._settings,
             self._dialect,
             audio_format,
             self._callbacks,
-            source=source,
-            record=request.record,
-            trace=request.trace,
-            trace_audio=request.trace_audio,
             tap=request.tap,
             channel=channel,
-            ear=request.ear(audio_format),
         )
-        io_thread = IoThread(stream, self._callbacks, raises=request.raises, accepted=self._accepted)
-        return Session(stream, io_thread), stream
+        audio_input = AudioInput(shared, request.voice_gate(audio_format))
+        capture = None if source is None else Capture(source, shared, audio_input)
+        life = Lifecycle(
+            shared, audio_input, capture, self._callbacks, raises=request.raises, accepted=self._accepted
+        )
+        return Session(shared, audio_input, capture, life), shared
 
     def _format(
         self, request: Request, source: "Optional[AudioSource]", channels: Optional[int]

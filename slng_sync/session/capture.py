@@ -2,49 +2,42 @@
 
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Callable, Iterator, Optional, Union
+from typing import TYPE_CHECKING, Any, Iterator, Optional, Union
 
 from ..audio.convert import Audio, Converter, to_pcm
-from ..audio.format import AudioFormat
 from ..errors import AudioError, SlngError
 from ..events import Event
 from ..waiting import NEVER
+from .audio_input import AudioInput
+from .shared_state import SharedState
 
 if TYPE_CHECKING:
     from ..audio.source import AudioSource
 
 __all__ = ["Capture"]
 
-STOP_LIMIT = 2.0
-"""How long a source may take to stop; a frozen sound server never does."""
+STOP_TIMEOUT = 2.0
+"""Seconds that a source may take to stop; a frozen sound server never does."""
 
 
 class Capture:
-    """Reads ``source`` on a thread of its own, ``slng-capture``.
+    """Reads a source on a thread of its own, ``slng-capture``, into the session's audio input.
 
-    ``put`` takes each piece of PCM, and each event of a source that has some to tell, and returns False where
-    no more is wanted; ``done()`` is called at the end, whatever the reason. ``error`` is then what ended it
-    too early.
+    ``error`` is what ended it too early, once it has ``ended``.
     """
 
-    def __init__(
-        self,
-        source: "AudioSource",
-        target: AudioFormat,
-        put: Callable[[Union[bytes, Event]], bool],
-        done: Callable[[], None],
-    ) -> None:
+    def __init__(self, source: "AudioSource", shared: SharedState, audio_input: AudioInput) -> None:
         self.live = bool(getattr(source, "live", False))
         self.duration: Optional[float] = getattr(source, "duration", None)
         self.error: Optional[SlngError] = None
         self._source = source
+        self._shared = shared
+        self._audio_input = audio_input
         self._chunks: Iterator[Union[Audio, Event]] = iter(())
-        self._put = put
-        self._done = done
         self._has_ended = threading.Event()
         self._give_up_at = NEVER
         # Here, so that formats that cannot be converted are refused before anything is started.
-        self._converter = Converter(source.audio_format, target)
+        self._converter = Converter(source.audio_format, shared.audio_format)
         # Daemon: a source that never returns, such as a frozen sound server, must not keep the process.
         self._thread = threading.Thread(target=self._run, name="slng-capture", daemon=True)
 
@@ -76,10 +69,20 @@ class Capture:
 
     def stop(self) -> None:
         """Ask the source to end soon. Callable from any thread."""
-        self._give_up_at = min(self._give_up_at, time.monotonic() + STOP_LIMIT)
+        self._give_up_at = min(self._give_up_at, time.monotonic() + STOP_TIMEOUT)
         stop: Any = getattr(self._source, "stop", None)
         if callable(stop):
             stop()
+
+    def stop_elsewhere(self) -> None:
+        """Do what ``stop`` does on a thread of its own, for ``slng-io``: a source's ``stop`` may block."""
+        if self.ended or self._give_up_at < NEVER:
+            return
+        try:
+            threading.Thread(target=self.stop, name="slng-stop", daemon=True).start()
+        except RuntimeError:
+            # No thread can be had, as at the end of the process, where nothing else is held up.
+            self.stop()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread, unless it is the calling one or was never started, then for the source's."""
@@ -95,26 +98,26 @@ class Capture:
             self._read()
         except SlngError as error:
             self.error = error
-        except Exception as error:
+        except BaseException as error:
+            # SystemExit too: it would end this thread only, and pass for the source's orderly end.
             self.error = AudioError(f"The audio source raised {type(error).__name__}.")
             self.error.__cause__ = error
         finally:
             self._has_ended.set()
-            self._done()
+            self._shared.wake_up()
 
     def _read(self) -> None:
         audio_format = self._source.audio_format
         try:
             for chunk in self._chunks:
-                heard = (
-                    chunk
-                    if isinstance(chunk, Event)
-                    else self._converter.convert(to_pcm(chunk, audio_format))
-                )
-                if heard and not self._put(heard):
+                if isinstance(chunk, Event):
+                    if not self._audio_input.report(chunk):
+                        return
+                elif not self._put(self._converter.convert(to_pcm(chunk, audio_format))):
                     return
         finally:
             # What the source gave before it failed is still worth hearing.
-            rest = self._converter.flush()
-            if rest:
-                self._put(rest)
+            self._put(self._converter.flush())
+
+    def _put(self, pcm: bytes) -> bool:
+        return not pcm or self._audio_input.capture(pcm, live=self.live)

@@ -6,7 +6,7 @@ import time
 import weakref
 from typing import Any, List
 
-from .timekeeper import timekeeper
+from .io_loop import io_loop
 
 __all__ = ["keep_track"]
 
@@ -31,9 +31,9 @@ def _close_all() -> None:
 
 def _forget_all() -> None:
     for session in list(_sessions):
-        session.forget_parent()
+        session._forget_parent()
     _sessions.clear()
-    timekeeper.forget_parent()
+    io_loop.forget_parent()
 
 
 atexit.register(_close_all)

@@ -7,18 +7,22 @@ from typing import Iterator, Optional, Type
 from ..audio.convert import Audio, to_pcm
 from ..audio.format import AudioFormat
 from ..errors import ConfigurationError, SessionClosed, WaitTimeout
+from ..protocol.send_queue import FINALIZE, Mark
+from ..system_limits import refused
 from ..transcript import TranscriptLog
 from ..validation import check_timeout
 from ..waiting import NEVER
-from .io_thread import IoThread
+from .audio_input import AudioInput
+from .capture import Capture
+from .io_loop import Life, io_loop
 from .lifetime import keep_track
+from .shared_state import SharedState
 from .state import State, Stats
-from .stream import Stream
 
 __all__ = ["Session", "State", "Stats"]
 
 CLOSE_TIMEOUT = 10.0
-ABORT_LIMIT = 1.0
+ABORT_TIMEOUT = 1.0
 LONGEST_TIMEOUT = 1e6
 """Eleven days: what is longer is for ever to a program, and too long for the system's clock."""
 
@@ -30,81 +34,169 @@ class Session:
     in order when it is left.
     """
 
-    def __init__(self, stream: Stream, io: IoThread) -> None:
-        self._stream = stream
-        self._io = io
+    def __init__(
+        self, shared: SharedState, audio_input: AudioInput, capture: Optional[Capture], life: Life
+    ) -> None:
+        self._shared = shared
+        self._audio_input = audio_input
+        self._capture = capture
+        self._life = life
 
-    def open(self) -> "Session":
-        """Connect, and start the source. Returns when audio is taken; raises what stands against it."""
+    def _open(self, *, wait: bool = True) -> "Session":
+        """Connect and start the source. Return once the server accepts audio, or at once.
+
+        Raises ``ConnectError``, ``ServerError`` or ``AudioError``.
+        """
         try:
-            self.begin_open()
-            self.wait_open()
-            self._stream.start_capture()
+            self._begin_open(wait=wait)
+            if wait:
+                self._wait_open()
+            self._start_capture()
         except BaseException:
             self.abort()
             raise
         return self
 
-    def begin_open(self) -> None:
-        """Begin to connect, and do not wait for it."""
-        self._stream.start(self._io.run)
+    def _begin_open(self, *, wait: bool = True) -> None:
+        """Begin to connect. Raises ``SlngError`` if the source, a file or a thread cannot be had."""
+        shared = self._shared
+        if shared.state is not State.NEW:
+            raise SessionClosed("A session is opened once.", hint="Client.listen() begins a new one.")
+        shared.waits_for_open = wait
+        if self._capture is not None:
+            self._capture.check()
+        if shared.files is not None:
+            shared.files.open()
+        shared.enter(State.CONNECTING)
+        try:
+            shared.mailbox.start()
+            shared.task = io_loop.start(self._life)
+        except (OSError, RuntimeError) as error:
+            self._give_back()
+            raise refused(error) from error
+        # What has changed before the task was known is not missed.
+        shared.wake_up()
         keep_track(self)
 
-    def wait_open(self) -> None:
-        """Wait until audio is taken; raises what stands against it."""
-        stream = self._stream
-        stream.wait_for(lambda: stream.state >= State.STREAMING, None)
-        if stream.never_opened:
-            raise stream.outcome.claim() or SessionClosed("The session was closed while it connected.")
+    def _give_back(self) -> None:
+        """Undo the beginning of a session that never came to ``slng-io``."""
+        shared = self._shared
+        if shared.files is not None:
+            shared.files.close(complete=False, drained=False)
+        shared.mailbox.close()
+        shared.enter(State.CLOSED)
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+    def _wait_open(self) -> None:
+        """Wait until the server accepts audio. Raises what stands against it."""
+        shared = self._shared
+        shared.wait_for(lambda: shared.state >= State.STREAMING, None)
+        if shared.never_opened:
+            raise shared.outcome.claim() or SessionClosed("The session was closed while it connected.")
+
+    def _start_capture(self) -> None:
+        """Start to read the source, if there is one. Raises ``SlngError`` if no thread can be had."""
+        if self._capture is not None:
+            try:
+                self._capture.start()
+            except RuntimeError as error:
+                raise refused(error) from error
+
+    def close(self, timeout: float = CLOSE_TIMEOUT, wait: bool = True) -> bool:
         """End in order: stop the source, send the rest, wait for the last words, deliver every callback.
 
-        Returns True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
-        Called again, or by several threads, it waits for the same end. Inside a callback it does not wait.
+        Return True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
+        Called again, or by several threads, it waits for the same end. Inside a callback, or with
+        ``wait=False``, it begins the end and returns False at once; the event ``Closed`` reports it.
         """
         check_timeout(timeout)
-        complete = close_in_order(self._stream, timeout)
+        if not wait:
+            self._begin_close(timeout)
+            return False
+        complete = self._close_in_order(timeout)
         if self.state is State.CLOSED:
-            self._stream.outcome.log_untold()
+            self._shared.outcome.log_untold()
         return complete
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Begin what ``close`` does, and do not wait for it."""
-        check_timeout(timeout)
-        self._stream.begin_close(timeout)
+        """Do what ``close(timeout, wait=False)`` does."""
+        self.close(timeout, wait=False)
 
     def abort(self) -> None:
         """End at once: nothing more is sent, and nothing waited for."""
-        self._stream.abort()
-        if self._stream.may_wait:
-            self._stream.join(ABORT_LIMIT)
+        shared = self._shared
+        shared.aborted = True
+        shared.changes.tell()
+        if self._capture is not None:
+            self._capture.stop()
+        shared.wake_up()
+        if shared.may_wait:
+            self._join(ABORT_TIMEOUT)
+
+    def _begin_close(self, timeout: float) -> None:
+        shared = self._shared
+        timeout = min(timeout, LONGEST_TIMEOUT)
+        with shared.lock:
+            if shared.state < State.STREAMING and (shared.waits_for_open or not shared.queue.captured):
+                shared.aborted = True
+            elif shared.state < State.CLOSED:
+                # A little is left for the callbacks.
+                shared.shorten_deadline(timeout - min(0.5, timeout / 4))
+                shared.enter(State.DRAINING)
+        shared.changes.tell()
+        if self._capture is not None:
+            self._capture.stop()
+        shared.wake_up()
+
+    def _close_in_order(self, timeout: float) -> bool:
+        """End within ``timeout`` seconds. Return whether nothing was left open."""
+        shared = self._shared
+        timeout = min(timeout, LONGEST_TIMEOUT)
+        until = time.monotonic() + timeout
+        self._begin_close(timeout)
+        if not shared.may_wait:
+            return False
+        delivered = self._join(until - time.monotonic())
+        return shared.complete and delivered
+
+    def _join(self, timeout: float) -> bool:
+        """Wait for the end and for the threads. Return whether every callback has run."""
+        shared = self._shared
+        until = time.monotonic() + timeout
+        if shared.state is not State.NEW:
+            shared.wait_for(lambda: shared.state is State.CLOSED, max(0.0, timeout))
+        if self._capture is not None:
+            # No longer where the program's own iterator does not come back.
+            self._capture.join(max(0.0, min(until, self._capture.given_up_at) - time.monotonic()))
+        delivered = shared.mailbox.join(max(0.0, until - time.monotonic()))
+        io_loop.join(until - time.monotonic())
+        return delivered
 
     def wait(self, timeout: Optional[float] = None) -> None:
         """Wait until the session is over and every callback has run.
 
-        Raises what ended it, if that was not told before, and ``WaitTimeout`` where time was up.
+        Raises the error that ended it, if that was not reported before, and ``WaitTimeout`` when the time is
+        up.
         """
         check_timeout(timeout)
-        stream = self._stream
+        shared = self._shared
         timeout = None if timeout is None else min(timeout, LONGEST_TIMEOUT)
         until = NEVER if timeout is None else time.monotonic() + timeout
-        over = stream.wait_for(lambda: stream.state is State.CLOSED, timeout)
+        over = shared.wait_for(lambda: shared.state is State.CLOSED, timeout)
         # In slices, so that Ctrl-C gets through while a callback takes its time.
-        while over and not stream.dispatch.join(min(0.5, until - time.monotonic())):
+        while over and not shared.mailbox.join(max(0.0, min(0.5, until - time.monotonic()))):
             over = time.monotonic() < until
         if not over:
             raise WaitTimeout(f"The session was not over within {timeout:g} s.", hint="close() ends it.")
-        stream.outcome.raise_untold()
+        shared.outcome.raise_untold()
 
     def __enter__(self) -> "Session":
         return self
 
     def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
-        close_in_order(self._stream, CLOSE_TIMEOUT)
+        self._close_in_order(CLOSE_TIMEOUT)
         if kind is None and self.state is State.CLOSED:
-            self._stream.outcome.raise_untold()
-        self._stream.outcome.log_untold()
+            self._shared.outcome.raise_untold()
+        self._shared.outcome.log_untold()
 
     # What goes in.
 
@@ -117,7 +209,7 @@ class Session:
         """
         if timeout is not None:
             check_timeout(timeout)
-        self._stream.send(to_pcm(audio, self._stream.audio_format), timeout)
+        self._audio_input.send(to_pcm(audio, self._shared.audio_format), timeout)
 
     def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
         """Make everything said so far final. True once the server has confirmed it.
@@ -125,10 +217,19 @@ class Session:
         With ``wait=False``, or inside a callback, it only asks; the answer is the event ``Flushed``.
         """
         check_timeout(timeout)
-        mark = self._stream.finalize()
-        if wait and self._stream.may_wait:
-            self._stream.wait_for(lambda: mark.settled, timeout)
+        mark = self._request_finalize()
+        if wait and self._shared.may_wait:
+            self._shared.wait_for(lambda: mark.settled, min(timeout, LONGEST_TIMEOUT))
         return mark.confirmed
+
+    def _request_finalize(self) -> Mark:
+        shared = self._shared
+        with shared.lock:
+            if shared.is_leaving:
+                raise shared.refusal()
+            mark = shared.queue.request(FINALIZE)
+        shared.wake_up()
+        return mark
 
     def pause(self) -> None:
         """Withhold audio until ``resume()``; the connection is kept.
@@ -136,15 +237,15 @@ class Session:
         What a microphone hears, or ``send()`` is given meanwhile, is passed over, and the session's clock
         goes on; a recording waits.
         """
-        self._stream.pause(True)
+        self._audio_input.set_paused(True)
 
     def resume(self) -> None:
         """Let audio flow again."""
-        self._stream.pause(False)
+        self._audio_input.set_paused(False)
 
     def mute(self, muted: bool = True) -> None:
         """Send silence instead of what is heard, until ``mute(False)``: the stream and its clock go on."""
-        self._stream.muted = bool(muted)
+        self._audio_input.muted = bool(muted)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["Session"]:
@@ -165,62 +266,66 @@ class Session:
         Waits at most ``timeout`` seconds for the first.
         """
         check_timeout(timeout)
-        if self._stream.settings.dispatch != "manual":
+        if self._shared.settings.dispatch != "manual":
             raise ConfigurationError(
                 'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
             )
-        return self._stream.dispatch.poll(min(timeout, LONGEST_TIMEOUT))
+        return self._shared.mailbox.poll(min(timeout, LONGEST_TIMEOUT))
 
     @property
     def audio_format(self) -> AudioFormat:
         """What ``send`` takes as bytes."""
-        return self._stream.audio_format
+        return self._shared.audio_format
 
     @property
     def state(self) -> State:
         """Where the session is in its life."""
-        return self._stream.state
+        # With the lock: the end is reported and entered in one step.
+        with self._shared.lock:
+            return self._shared.state
 
     @property
     def id(self) -> Optional[str]:
         """The server's id of the session, where it gave one."""
-        return self._stream.delivery.session_id
+        return self._shared.delivery.session_id
 
     @property
     def channel(self) -> Optional[str]:
         """The name of the channel that is heard, where those of a source are heard apart."""
-        return self._stream.delivery.channel
+        return self._shared.delivery.channel
 
     @property
     def transcript(self) -> TranscriptLog:
         """All finals so far and the open partial; grows while the session lives."""
-        return self._stream.delivery.log
+        return self._shared.delivery.log
 
     @property
     def stats(self) -> Stats:
         """What was done so far."""
-        return self._stream.stats()
+        shared, queue = self._shared, self._shared.queue
+        seconds = self.audio_format.seconds
+        with shared.lock:
+            return Stats(
+                captured=seconds(queue.captured),
+                sent=seconds(queue.sent),
+                settled=seconds(queue.settled),
+                buffered=seconds(queue.unsent),
+                lost=seconds(self._audio_input.lost),
+                partials=shared.delivery.partials,
+                finals=shared.delivery.finals,
+                connections=shared.connections,
+                ignored_frames=shared.ignored_messages,
+            )
 
     @property
     def source_seconds(self) -> Optional[float]:
         """How much audio the source has in all, where it knows."""
-        return self._stream.capture.duration if self._stream.capture is not None else None
+        return None if self._capture is None else self._capture.duration
 
     def __repr__(self) -> str:
-        return f"<Session {self._stream.dialect.model}, {self.audio_format}, {self.state.name.lower()}>"
+        return f"<Session {self._shared.dialect.model}, {self.audio_format}, {self.state.name.lower()}>"
 
-    def forget_parent(self) -> None:
-        """After a fork, in the child: the session is dead, and says so."""
-        self._stream.forget_parent()
-
-
-def close_in_order(stream: Stream, timeout: float) -> bool:
-    """End a stream in order, within ``timeout`` seconds; whether nothing was left open."""
-    timeout = min(timeout, LONGEST_TIMEOUT)
-    until = time.monotonic() + timeout
-    stream.begin_close(timeout)
-    if not stream.may_wait:
-        return False
-    stream.wait_for(lambda: stream.state is State.CLOSED, until - time.monotonic())
-    delivered = stream.join(until - time.monotonic())
-    return stream.complete and delivered
+    def _forget_parent(self) -> None:
+        """Mark the session as dead in the child of a fork."""
+        self._life.forget_parent()
+        self._shared.forget_parent()

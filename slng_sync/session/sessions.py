@@ -12,9 +12,9 @@ from ..log import logger
 from ..transcript import TranscriptLog
 from ..validation import check_timeout
 from ..waiting import NEVER
-from .session import ABORT_LIMIT, CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session, close_in_order
+from .session import ABORT_TIMEOUT, CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session
 from .state import State, Stats
-from .stream import Stream
+from .shared_state import SharedState
 
 __all__ = ["Sessions", "channel_names", "names_asked_for"]
 
@@ -28,52 +28,50 @@ class Sessions(Sequence[Session]):
     when it is left.
     """
 
-    def __init__(self, members: Sequence[Tuple[Session, Stream]], channels: Sequence[Channel]) -> None:
+    def __init__(self, members: Sequence[Tuple[Session, SharedState]], channels: Sequence[Channel]) -> None:
         self._sessions = tuple(session for session, _ in members)
-        self._streams = tuple(stream for _, stream in members)
+        self._shared = tuple(shared for _, shared in members)
         self._stop_source = channels[0].stop_all
         # One for all, so that ``poll`` can wait for whichever has something to deliver.
         self._polled = threading.Condition()
-        for stream in self._streams:
-            stream.dispatch.poll_with(self._polled)
+        for shared in self._shared:
+            shared.mailbox.poll_with(self._polled)
 
-    def open(self) -> "Sessions":
+    def _open(self, *, wait: bool = True) -> "Sessions":
         """Connect them all at once, then start the source. Raises what stands against one of them."""
         try:
             for session in self:
-                session.begin_open()
+                session._begin_open(wait=wait)
+            if wait:
+                for session in self:
+                    session._wait_open()
             for session in self:
-                session.wait_open()
-            for stream in self._streams:
-                stream.start_capture()
+                session._start_capture()
         except BaseException:
             self.abort()
             raise
         return self
 
-    def close(self, timeout: float = CLOSE_TIMEOUT) -> bool:
+    def close(self, timeout: float = CLOSE_TIMEOUT, wait: bool = True) -> bool:
         """End all in order, like ``Session.close``, within one ``timeout``; True if nothing was left open."""
         check_timeout(timeout)
+        if not wait:
+            self._begin_close(timeout)
+            return False
         complete = self._close(timeout)
         _log(self._untold())
         return complete
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Begin what ``close`` does, and do not wait for it."""
-        check_timeout(timeout)
-        # The source first, all at once: what it has left is then for every channel.
-        self._stop_source()
-        for stream in self._streams:
-            stream.begin_close(timeout)
+        """Do what ``close(timeout, wait=False)`` does."""
+        self.close(timeout, wait=False)
 
     def abort(self) -> None:
         """End all at once: nothing more is sent, and nothing waited for."""
-        for stream in self._streams:
-            stream.abort()
-        if self._may_wait:
-            until = time.monotonic() + ABORT_LIMIT
-            for stream in self._streams:
-                stream.join(until - time.monotonic())
+        for shared in self._shared:
+            shared.aborted = True
+        for session in self:
+            session.abort()
 
     def wait(self, timeout: Optional[float] = None) -> None:
         """Wait until all are over and every callback has run.
@@ -105,16 +103,16 @@ class Sessions(Sequence[Session]):
         until = time.monotonic() + min(timeout, LONGEST_TIMEOUT)
         marks: List[Any] = []
         refusals: List[SlngError] = []
-        for stream in self._streams:
+        for session in self:
             try:
-                marks.append((stream, stream.finalize()))
+                marks.append((session, session._request_finalize()))
             except SlngError as error:
                 refusals.append(error)
         untold = [error for error in refusals if not isinstance(error, SessionClosed)]
         _raise_first(untold if marks else untold or refusals[:1])
         if wait and self._may_wait:
-            for stream, mark in marks:
-                stream.wait_for(lambda mark=mark: mark.settled, max(0.0, until - time.monotonic()))
+            for session, mark in marks:
+                session._shared.wait_for(lambda mark=mark: mark.settled, max(0.0, until - time.monotonic()))
         return not refusals and all(mark.confirmed for _, mark in marks)
 
     def pause(self) -> None:
@@ -141,10 +139,10 @@ class Sessions(Sequence[Session]):
         count = sum(session.poll() for session in self)
         if count or not timeout:
             return count
-        dispatches = [stream.dispatch for stream in self._streams]
+        mailboxes = [shared.mailbox for shared in self._shared]
         with self._polled:
             self._polled.wait_for(
-                lambda: any(each.is_due for each in dispatches) or all(each.is_closed for each in dispatches),
+                lambda: any(each.is_due for each in mailboxes) or all(each.is_closed for each in mailboxes),
                 min(timeout, LONGEST_TIMEOUT),
             )
         return sum(session.poll() for session in self)
@@ -152,15 +150,15 @@ class Sessions(Sequence[Session]):
     @property
     def transcript(self) -> TranscriptLog:
         """All finals so far of all channels, in order of time: a copy, which does not grow."""
-        finals = [entry for stream in self._streams for entry in _timed(stream.delivery.log)]
+        finals = [entry for shared in self._shared for entry in _timed(shared.delivery.log)]
         return TranscriptLog(final for _, final in sorted(finals, key=lambda entry: entry[0]))
 
     @property
     def stats(self) -> Stats:
         """What was done so far: lengths of the channel that is furthest behind, all else added up."""
         # What has ended early does not hold up the others, nor the bar that shows them.
-        alive = [stream.stats() for stream in self._streams if stream.state is not State.CLOSED]
-        every = [stream.stats() for stream in self._streams]
+        alive = [session.stats for session in self if session.state is not State.CLOSED]
+        every = [session.stats for session in self]
         behind = alive or every
         return Stats(
             captured=min(each.captured for each in behind),
@@ -204,23 +202,29 @@ class Sessions(Sequence[Session]):
     def __repr__(self) -> str:
         return f"<Sessions {', '.join(f'{each.channel}: {each.state.name.lower()}' for each in self)}>"
 
+    def _begin_close(self, timeout: float) -> None:
+        # The source first, all at once: what it has left is then for every channel.
+        self._stop_source()
+        for session in self:
+            session._begin_close(timeout)
+
     def _close(self, timeout: float) -> bool:
         until = time.monotonic() + min(timeout, LONGEST_TIMEOUT)
-        self.begin_close(timeout)
+        self._begin_close(timeout)
         if not self._may_wait:
             return False
         # All end at the same time: to wait for one after the other takes as long as for the slowest.
-        left = [close_in_order(stream, max(0.0, until - time.monotonic())) for stream in self._streams]
+        left = [session._close_in_order(max(0.0, until - time.monotonic())) for session in self]
         return all(left)
 
     @property
     def _may_wait(self) -> bool:
-        return all(stream.may_wait for stream in self._streams)
+        return all(shared.may_wait for shared in self._shared)
 
     def _untold(self) -> List[SlngError]:
         """What has ended sessions, and nobody was told; from now on it is."""
-        over = [stream for stream in self._streams if stream.state is State.CLOSED]
-        errors = [stream.outcome.claim() for stream in over]
+        over = [shared for shared in self._shared if shared.state is State.CLOSED]
+        errors = [shared.outcome.claim() for shared in over]
         return [error for error in errors if error is not None]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Optional
 
-from ..callbacks.dispatch import DispatchTo
+from ..callbacks.mailbox import DispatchTo
 from ..protocol.stream_protocol import Timeouts
 from ..transport.endpoint import ServerEndpoint
 
@@ -27,7 +27,7 @@ class State(IntEnum):
 class Settings:
     """What a session is told by its client. Times in seconds."""
 
-    route: ServerEndpoint
+    endpoint: ServerEndpoint
     dispatch: DispatchTo = None
     timing: Timeouts = Timeouts()
     connect_timeout: float = 10.0

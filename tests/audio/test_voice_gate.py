@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slng_sync.audio import ear as module
+from slng_sync.audio import voice_gate as module
 from slng_sync.audio.format import AudioFormat
 from slng_sync.audio.voice_gate import Heard, SpeechEnded, VoiceGate, Withheld
 from slng_sync.errors import AudioError

@@ -11,6 +11,7 @@ import os
 import socket
 import struct
 import threading
+from concurrent import futures
 from typing import Any, Callable, Dict, Type
 
 Answered = Callable[[int], None]
@@ -35,12 +36,15 @@ class SlngSoniox:
 
     model = "soniox"
     package = "slng_sync"
+    path = ""
+    dispatch: Any = None
 
     def __init__(self, port: int, answered: Answered) -> None:
         client = importlib.import_module(self.package).Client(
             self.model,
             api_key=KEY,
-            base_url=f"ws://127.0.0.1:{port}",
+            base_url=f"ws://127.0.0.1:{port}{self.path}",
+            dispatch=self.dispatch,
             on_partial=lambda transcript: answered(transcript.raw["stamp"]),
             on_final=lambda transcript: answered(transcript.raw.get("stamp", 0)),
         )
@@ -56,6 +60,18 @@ class SlngReson8(SlngSoniox):
     """This package, Reson8."""
 
     model = "reson8"
+
+
+class SlngSonioxExecutor(SlngSoniox):
+    """This package, Soniox, callbacks of all streams on four threads."""
+
+    dispatch = futures.ThreadPoolExecutor(4)
+
+
+class SlngReson8Executor(SlngReson8):
+    """The same with Reson8."""
+
+    dispatch = SlngSonioxExecutor.dispatch
 
 
 class SonioxSdk:
@@ -280,6 +296,8 @@ CLIENTS: Dict[str, Type[Any]] = {
     "raw-socket": RawSocket,
     "slng-soniox": SlngSoniox,
     "slng-reson8": SlngReson8,
+    "slng-soniox-executor": SlngSonioxExecutor,
+    "slng-reson8-executor": SlngReson8Executor,
     "soniox-sdk": SonioxSdk,
     "assemblyai": AssemblyAi,
     "deepgram": Deepgram,

@@ -16,7 +16,7 @@ from frames import FRAMES_IN_UTTERANCE, soniox
 from slng_sync import Client, Soniox, TranscriptLog
 from slng_sync.audio.format import AudioFormat
 from slng_sync.protocol.send_queue import SendQueue
-from slng_sync.protocol.stream_protocol import RateLimit
+from slng_sync.protocol.rate_limit import RateLimit
 
 FILE_SECONDS = 300
 

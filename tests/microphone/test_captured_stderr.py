@@ -4,7 +4,7 @@ from typing import Tuple
 
 import pytest
 
-from slng_sync.audio import quiet
+from slng_sync.microphone import captured_stderr as quiet
 from slng_sync.microphone.captured_stderr import captured_stderr
 
 

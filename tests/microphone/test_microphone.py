@@ -11,7 +11,7 @@ import pyaudio
 import pytest
 from virtual_microphone import VirtualMicrophone
 
-from slng_sync.audio import microphone as module
+from slng_sync.microphone import microphone as module
 from slng_sync.audio.format import AudioFormat
 from slng_sync.audio.source import as_source
 from slng_sync.errors import AudioError, DeviceLost, DeviceNotFound

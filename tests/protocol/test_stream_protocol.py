@@ -10,8 +10,9 @@ from slng_sync.audio.format import AudioFormat
 from slng_sync.dialects import Dialect
 from slng_sync.errors import ConnectError
 from slng_sync.events import Flushed, Ready, Transcript
+from slng_sync.protocol.rate_limit import RateLimit
 from slng_sync.protocol.send_queue import END, FINALIZE, Mark, SendQueue
-from slng_sync.protocol.stream_protocol import RateLimit, StreamProtocol, Timeouts
+from slng_sync.protocol.stream_protocol import StreamProtocol, Timeouts
 
 SECOND = bytes(32000)
 
@@ -27,12 +28,12 @@ class Talk:
     def says(self) -> List[Union[Dict[str, Any], bytes]]:
         """Everything it has to say now: JSON as a dict, audio as bytes, an empty text as {}."""
         said: List[Union[Dict[str, Any], bytes]] = []
-        while (frame := self.exchange.next_frame(self.now)) is not None:
+        while (frame := self.exchange.next_message(self.now)) is not None:
             said.append(frame.payload if frame.binary else json.loads(frame.payload or "{}"))
         return said
 
     def hears(self, **frame: Any) -> List[Any]:
-        return self.exchange.hear(frame, self.now)
+        return self.exchange.handle_message(frame, self.now)
 
     def after(self, seconds: float) -> "Talk":
         self.now += seconds
@@ -190,7 +191,7 @@ def test_a_close_in_time_leaves_the_end_its_time() -> None:
     """However far behind the server may be: the end of the stream makes all of it final as well."""
     talk = reson8()
     talk.hears(type="ready")
-    talk.exchange.close_by = talk.now + 7
+    talk.exchange.deadline = talk.now + 7
     mark = said_all(talk, SECOND * 8)
     assert talk.after(4.9).says() == []
     assert [said["type"] for said in talk.after(0.1).says()] == ["close"]

@@ -185,7 +185,7 @@ class Conversation(RuleBasedStateMachine):
     def pump(self, answered: bool = True) -> None:
         """Send what may be sent; where the message cap stands against it, time passes."""
         while True:
-            frame = self.exchange.next_frame(self.now)
+            frame = self.exchange.next_message(self.now)
             if frame is not None:
                 self.server.receive(frame)
                 if self.prompt and answered:
@@ -199,7 +199,7 @@ class Conversation(RuleBasedStateMachine):
     def hear_all(self, count: int = 10**6) -> None:
         while self.server.outbox and count:
             count -= 1
-            self.delivery.deliver(self.exchange.hear(self.server.outbox.popleft(), self.now))
+            self.delivery.deliver(self.exchange.handle_message(self.server.outbox.popleft(), self.now))
 
     def put(self, ticks: int) -> None:
         frames = min(ticks * TICK, self.queue.room // TICK * TICK)

@@ -24,7 +24,7 @@ from slng_sync import AudioLost, Client, Closed, ConfigurationError, Reconnectin
 from slng_sync.audio.format import AudioFormat
 from slng_sync.audio.wav import read_wav
 from slng_sync.gateway import Faults, Script, Trouble
-from slng_sync.protocol.audio_buffer import Chunk, Run
+from slng_sync.protocol.audio_buffer import AudioBuffer, Chunk
 from slng_sync.protocol.send_queue import END, FINALIZE, Mark, SendQueue
 from slng_sync.session.audio_input import AudioInput
 from slng_sync.storage import spill as spill_module
@@ -336,7 +336,7 @@ def test_an_unreadable_piece_takes_only_its_own_file_along() -> None:
         def joined(self, later: object) -> None:
             return None
 
-    run = Run(2)
+    run = AudioBuffer(2)
     run.append(Chunk(0, Broken()))
     run.append(Chunk(100, audio(100, 50)))
     lost: List[int] = []

@@ -1,0 +1,140 @@
+"""What the threads of one session share: its state, its send queue, its mailbox, and how it ended.
+
+One lock guards the state and the send queue. It is held for microseconds, never while waiting, writing or
+calling out.
+"""
+
+import time
+from typing import TYPE_CHECKING, Any, Callable, Optional
+
+from ..audio.format import AudioFormat
+from ..callbacks.delivery import ChannelDelivery, Delivery
+from ..callbacks.mailbox import Mailbox
+from ..callbacks.registry import Callbacks
+from ..dialects.base import Dialect
+from ..errors import SessionClosed, SlngError
+from ..protocol.send_queue import SendQueue, Store
+from ..waiting import NEVER, Changes
+from .io_loop import Task, io_loop
+from .outcome import Outcome
+from .state import Settings, State
+
+if TYPE_CHECKING:
+    from ..storage.files import SessionFiles
+
+__all__ = ["SharedState"]
+
+
+class SharedState:
+    """The state of one session. Any thread may use it.
+
+    ``changes`` reports every change to waiting threads. ``deadline`` is when the session has to have ended,
+    on the monotonic clock. ``task`` is the session on ``slng-io``, once it is opened.
+    """
+
+    __slots__ = """
+        aborted audio_format changes complete connections deadline delivery dialect files ignored_messages lock
+        mailbox never_opened outcome queue settings state task waits_for_open
+    """.split()
+
+    def __init__(
+        self,
+        settings: Settings,
+        dialect: Dialect,
+        audio_format: AudioFormat,
+        callbacks: Callbacks,
+        *,
+        tap: Optional[Callable[[Any], None]] = None,
+        channel: Optional[str] = None,
+        store: Optional[Store] = None,
+    ) -> None:
+        self.settings = settings
+        self.dialect = dialect
+        self.audio_format = audio_format
+        self.changes = Changes()
+        self.lock = self.changes.lock
+        self.state = State.NEW
+        self.outcome = Outcome()
+        self.mailbox = Mailbox(callbacks, settings.dispatch)
+        self.delivery = (
+            Delivery(self.mailbox, tap) if channel is None else ChannelDelivery(channel, self.mailbox, tap)
+        )
+        self.queue = SendQueue(
+            audio_format,
+            capacity_seconds=settings.buffer_seconds,
+            chunk_seconds=settings.chunk_seconds,
+            store=store,
+            lock=self.lock,
+        )
+        self.files: Optional[SessionFiles] = None
+        self.task: Optional[Task] = None
+        self.deadline = NEVER
+        self.aborted = False
+        self.complete = False
+        self.never_opened = False
+        self.waits_for_open = True
+        self.connections = self.ignored_messages = 0
+
+    def enter(self, state: State) -> None:
+        """Change the state: the one place that does. A session that ends does not begin again."""
+        with self.lock:
+            if state is State.CLOSED or self.state < State.DRAINING:
+                self.state = state
+        self.changes.tell()
+
+    def wake_up(self) -> None:
+        """Resume the session on ``slng-io``."""
+        task = self.task
+        if task is not None:
+            task.wake()
+
+    def wait_for(self, condition: Callable[[], object], timeout: Optional[float]) -> bool:
+        """Wait until a condition holds; False when the time is up. It is evaluated with the lock held."""
+        return self.changes.wait_for(condition, timeout)
+
+    def shorten_deadline(self, timeout: float) -> None:
+        """Bring the end forward, to ``timeout`` seconds from now at the latest."""
+        with self.lock:
+            self.deadline = min(self.deadline, time.monotonic() + timeout)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no more audio is wanted."""
+        return self.state is State.CLOSED or self.aborted
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the session ends, or has ended."""
+        return self.state >= State.DRAINING or self.aborted
+
+    @property
+    def may_wait(self) -> bool:
+        """Whether the calling thread may wait for the session: its callbacks and ``slng-io`` may not.
+
+        The garbage collector may close a generator of ``Client.stream`` on ``slng-io``.
+        """
+        return not (self.mailbox.in_callback or io_loop.is_current_thread)
+
+    def refusal(self) -> SlngError:
+        """Return the error for a call that comes after the end."""
+        error, ended_by = self.outcome.claim(), self.outcome.error
+        if error is None and isinstance(ended_by, SessionClosed):
+            error = SessionClosed(ended_by.message, hint=ended_by.hint)
+        if error is None:
+            error = SessionClosed("The session is over.", hint="Client.listen() begins a new one.")
+            error.__cause__ = ended_by
+        return error
+
+    def forget_parent(self) -> None:
+        """Mark the session as dead in the child of a fork: threads and connection belong to the parent."""
+        self.changes = Changes()
+        self.lock = self.queue.lock = self.changes.lock
+        self.task = None
+        if self.state is not State.CLOSED:
+            self.state = State.CLOSED
+            self.outcome = Outcome()
+            self.outcome.set(
+                SessionClosed(
+                    "The session belongs to the process that opened it.", hint="Open one in the child."
+                )
+            )
