@@ -6,13 +6,13 @@ whose audio stands where it stood. So the transcripts come out as they did, at t
 
 import functools
 import time
-from typing import Any, Iterable, Iterator, List, Optional
+from typing import Any, Callable, Iterable, Iterator, List, Optional
 
 from .audio.format import AudioFormat
 from .audio.paced import check_speed
 from .callbacks.delivery import Delivery
-from .callbacks.dispatch import Dispatch
-from .callbacks.registry import RawFrame
+from .callbacks.mailbox import Mailbox
+from .callbacks.registry import KINDS, Callbacks, RawFrame
 from .dialects.base import Dialect
 from .dialects.parsing import parse
 from .errors import SlngError
@@ -44,9 +44,10 @@ class Replay:
         self._path = path
         self._speed = speed
         self._raw = raw
-        self._told: List[Any] = []
-        self._dispatch = Dispatch("manual", self._told.append, idle=_nothing, wake=_nothing, leave=_nothing)
-        self._delivery = Delivery(self._dispatch)
+        self._items: List[Any] = []
+        self._mailbox = Mailbox(_callbacks(self._items.append), "manual")
+        self._mailbox.start()
+        self._delivery = Delivery(self._mailbox)
         self._talk: Optional[_Talk] = None
         self._unfinished: List[Transcript] = []
         self._refusal: Optional[SlngError] = None
@@ -70,10 +71,10 @@ class Replay:
         yield from self._news()
 
     def _news(self) -> List[Any]:
-        self._dispatch.poll()
-        told = self._told[:]
-        self._told.clear()
-        return told
+        self._mailbox.poll()
+        items = self._items[:]
+        self._items.clear()
+        return items
 
     def _take(self, line: TraceLine) -> None:
         if self._talk is not None:
@@ -111,7 +112,7 @@ class Replay:
         self._deliver([each for each in last if each.complete])
         self._unfinished = [each for each in last if not each.complete]
         self._talk = None
-        self._delivery.begin_seam(line.at or 0.0)
+        self._delivery.begin_overlap(line.at or 0.0)
 
     def _end(self, *, complete: bool, drained: bool) -> None:
         """The last words, what the server reported as wrong, and the end."""
@@ -122,8 +123,8 @@ class Replay:
         elif drained:
             self._deliver(self._unfinished)
         if failure is not None and not complete:
-            self._delivery.tell(failure)
-        self._delivery.tell(Closed(complete))
+            self._delivery.put(failure)
+        self._delivery.put(Closed(complete))
 
     def _deliver(self, items: Iterable[Any]) -> None:
         if self._delivery.deliver(items) and self._talk is not None:
@@ -213,5 +214,9 @@ def _sleep_until(moment: float) -> None:
         time.sleep(min(left, LONGEST_SLEEP))
 
 
-def _nothing() -> None:
-    pass
+def _callbacks(function: Callable[[Any], None]) -> Callbacks:
+    """Return callbacks that call one function with everything."""
+    callbacks = Callbacks()
+    for kind in KINDS:
+        callbacks.add(kind, function)
+    return callbacks

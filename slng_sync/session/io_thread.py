@@ -254,7 +254,7 @@ class IoThread:
             if lost:
                 stream.intake.lose(lost, "it could not be kept until the connection was back")
                 stream.intake.tell_losses()
-            stream.delivery.begin_seam(stream.queue.start(0.0))
+            stream.delivery.begin_overlap(stream.queue.start(0.0))
             line.note_loss(cause.message)
 
     def _reconnect(self, outage: Outage) -> None:
@@ -476,7 +476,7 @@ class IoThread:
             and stream.outcome.claim()
         ):
             stream.dispatch.put(error)
-        stream.delivery.tell(Closed(stream.complete))
+        stream.delivery.put(Closed(stream.complete))
 
     def _log_what_is_missing(self, error: Optional[SlngError]) -> None:
         """For who waits for a transcript and hears of no events; a session's ``close`` returns it."""

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
 from ..audio.format import AudioFormat
 from ..callbacks.delivery import ChannelDelivery, Delivery
-from ..callbacks.dispatch import Dispatch
 from ..callbacks.registry import Callbacks
 from ..dialects.base import Dialect
 from ..errors import SessionClosed, SlngError
@@ -25,6 +24,7 @@ from ..validation import Path
 from ..waiting import NEVER, Changes
 from .audio_input import AudioInput
 from .capture import Capture
+from .dispatch import Dispatch
 from .line import Line
 from .outcome import Outcome
 from .reader import Reader
@@ -86,9 +86,9 @@ class Stream:
             wake=self.reader.wake_up,
             leave=self.reader.close,
         )
-        self.delivery = (
-            Delivery(self.dispatch, tap) if channel is None else ChannelDelivery(channel, self.dispatch, tap)
-        )
+        # The engine that is to be replaced has a queue of its own.
+        mailbox: Any = self.dispatch
+        self.delivery = Delivery(mailbox, tap) if channel is None else ChannelDelivery(channel, mailbox, tap)
         self.capture = Capture(source, audio_format, self._put_captured, self.wake_up) if source else None
         self.muted = False
         self._ear = ear
@@ -112,7 +112,7 @@ class Stream:
             pass_on=self._pass_on,
             pump=self.pump,
             is_over=lambda: self._is_over,
-            tell=self.delivery.tell,
+            tell=self.delivery.put,
         )
         self.wake: Optional[WakeUp] = None
         self.call_keeper: Optional[Callable[[], None]] = None
@@ -335,7 +335,7 @@ class Stream:
             elif isinstance(each, Withheld):
                 self.queue.skip(each.frames)
             elif isinstance(each, Level):
-                self.delivery.tell(each)
+                self.delivery.put(each)
             else:
                 self.queue.request(FINALIZE)
                 self.pump()
@@ -351,7 +351,7 @@ class Stream:
             # Nothing will follow for a time: what was said so far shall not wait for it.
             self.queue.request(FINALIZE)
             self.pump()
-        self.delivery.tell(event)
+        self.delivery.put(event)
 
     def _pass_on(self, pcm: bytes) -> bool:
         """Send audio as it comes, on the thread that brings it; False where it has to be put in."""
@@ -402,12 +402,12 @@ class Stream:
         if self._record_path is not None:
             from ..storage.recorder import Recorder
 
-            self.intake.record = Recorder(self._record_path, self.audio_format, self.delivery.tell)
+            self.intake.record = Recorder(self._record_path, self.audio_format, self.delivery.put)
         if self._trace_path is not None:
             from ..storage.trace_writer import TraceWriter
 
             try:
-                self.trace = TraceWriter(self._trace_path, self.delivery.tell, audio=self._trace_audio)
+                self.trace = TraceWriter(self._trace_path, self.delivery.put, audio=self._trace_audio)
             except BaseException:
                 self.close_files()
                 raise

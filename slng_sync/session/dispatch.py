@@ -5,34 +5,16 @@ nothing else: meanwhile a partial that was not delivered yet gives way to the ne
 finals never do.
 """
 
-import inspect
 import threading
 import time
 from collections import deque
-from typing import Any, Callable, Deque, Optional, Union
+from typing import Any, Callable, Deque, Optional
 
-from ..errors import ConfigurationError
+from ..callbacks.targets import DispatchTo
 from ..events import Level, Transcript
 from ..log import logger, stack_of
 
-__all__ = ["Dispatch", "DispatchTo", "check_dispatch", "is_coroutine"]
-
-DispatchTo = Union[None, str, Callable[[Callable[[], None]], Any]]
-"""None: a thread per session. "manual": when the program polls. Else it is handed each delivery to run."""
-
-
-def is_coroutine(function: object) -> bool:
-    """Whether calling it would give a coroutine, which nothing here would await."""
-    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
-
-
-def check_dispatch(dispatch: object) -> None:
-    """Refuse what deliveries cannot be handed to."""
-    if dispatch is not None and dispatch != "manual" and (not callable(dispatch) or is_coroutine(dispatch)):
-        raise ConfigurationError(
-            'dispatch must be None (a thread of its own), "manual" (then call session.poll()), or a function '
-            f"that takes a function and runs it, such as wx.CallAfter; not {dispatch!r}."
-        )
+__all__ = ["Dispatch"]
 
 
 class Dispatch:
