@@ -6,13 +6,13 @@ whose audio stands where it stood. So the transcripts come out as they did, at t
 
 import functools
 import time
-from typing import Any, Callable, Iterable, Iterator, List, Optional
+from typing import Any, Iterable, Iterator, List, Optional
 
 from .audio.format import AudioFormat
 from .audio.paced import check_speed
 from .callbacks.delivery import Delivery
 from .callbacks.mailbox import Mailbox
-from .callbacks.registry import KINDS, Callbacks, RawFrame
+from .callbacks.registry import Callbacks, RawFrame
 from .dialects.base import Dialect
 from .dialects.parsing import parse
 from .errors import SlngError
@@ -44,8 +44,8 @@ class Replay:
         self._path = path
         self._speed = speed
         self._raw = raw
-        self._items: List[Any] = []
-        self._mailbox = Mailbox(_callbacks(self._items.append), "manual")
+        self._items = _Items()
+        self._mailbox = Mailbox(self._items, "manual")
         self._mailbox.start()
         self._delivery = Delivery(self._mailbox)
         self._talk: Optional[_Talk] = None
@@ -72,9 +72,7 @@ class Replay:
 
     def _news(self) -> List[Any]:
         self._mailbox.poll()
-        items = self._items[:]
-        self._items.clear()
-        return items
+        return self._items.take()
 
     def _take(self, line: TraceLine) -> None:
         if self._talk is not None:
@@ -129,6 +127,23 @@ class Replay:
     def _deliver(self, items: Iterable[Any]) -> None:
         if self._delivery.deliver(items) and self._talk is not None:
             self._unfinished = []
+
+
+class _Items(Callbacks):
+    """What the mailbox delivers, in the place of callbacks: frames are not unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._items: List[Any] = []
+
+    def deliver(self, item: Any) -> None:
+        """Keep an item."""
+        self._items.append(item)
+
+    def take(self) -> List[Any]:
+        """Return what was kept, and keep it no longer."""
+        items, self._items = self._items, []
+        return items
 
 
 class _Talk:
@@ -212,11 +227,3 @@ def _sleep_until(moment: float) -> None:
         if left <= 0:
             return
         time.sleep(min(left, LONGEST_SLEEP))
-
-
-def _callbacks(function: Callable[[Any], None]) -> Callbacks:
-    """Return callbacks that call one function with everything."""
-    callbacks = Callbacks()
-    for kind in KINDS:
-        callbacks.add(kind, function)
-    return callbacks

@@ -153,11 +153,16 @@ def _message_to_log(error: BaseException, item: Any) -> str:
 
 
 def _is_raised_by_program(error: BaseException) -> bool:
-    """Whether a ``raise`` statement raised the error: its message may hold any value."""
+    """Whether a ``raise`` statement of the program raised the error: its message may hold any value."""
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
         last = last.tb_next
-    return last is not None and last.tb_frame.f_code.co_code[last.tb_lasti] == RAISE
+    if last is None:
+        return False
+    frame = last.tb_frame
+    is_raise = frame.f_code.co_code[last.tb_lasti] == RAISE
+    # ``Transcript`` raises AttributeError itself, with the words of Python.
+    return is_raise and frame.f_globals.get("__name__") != Transcript.__module__
 
 
 def _log_lost_audio(item: Any) -> None:
