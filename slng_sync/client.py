@@ -4,8 +4,8 @@ import os
 import queue
 from typing import TYPE_CHECKING, Any, Callable, Iterator, Mapping, Optional, TypeVar, Union, overload
 
-from .callbacks.targets import DispatchTo, check_dispatch
 from .callbacks.registry import KINDS, Callbacks
+from .callbacks.targets import DispatchTo, check_dispatch
 from .dialects import Dialect, as_dialect
 from .errors import SlngError
 from .events import Closed, Event, Transcript

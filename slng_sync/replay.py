@@ -11,8 +11,8 @@ from typing import Any, Iterable, Iterator, List, Optional
 from .audio.format import AudioFormat
 from .audio.paced import check_speed
 from .callbacks.delivery import Delivery
-from .callbacks.dispatch import Dispatch
-from .callbacks.registry import RawFrame
+from .callbacks.mailbox import Mailbox
+from .callbacks.registry import Callbacks, RawFrame
 from .dialects.base import Dialect
 from .dialects.parsing import parse
 from .errors import SlngError
@@ -45,9 +45,10 @@ class Replay:
         self._path = path
         self._speed = speed
         self._raw = raw
-        self._told: List[Any] = []
-        self._dispatch = Dispatch("manual", self._told.append, idle=_nothing, wake=_nothing, leave=_nothing)
-        self._delivery = Delivery(self._dispatch)
+        self._items = _Items()
+        self._mailbox = Mailbox(self._items, "manual")
+        self._mailbox.start()
+        self._delivery = Delivery(self._mailbox)
         self._talk: Optional[_Talk] = None
         self._unfinished: List[Transcript] = []
         self._refusal: Optional[SlngError] = None
@@ -71,10 +72,8 @@ class Replay:
         yield from self._news()
 
     def _news(self) -> List[Any]:
-        self._dispatch.poll()
-        told = self._told[:]
-        self._told.clear()
-        return told
+        self._mailbox.poll()
+        return self._items.take()
 
     def _take(self, line: TraceLine) -> None:
         if self._talk is not None:
@@ -112,7 +111,7 @@ class Replay:
         self._deliver([each for each in last if each.complete])
         self._unfinished = [each for each in last if not each.complete]
         self._talk = None
-        self._delivery.begin_seam(line.at or 0.0)
+        self._delivery.begin_overlap(line.at or 0.0)
 
     def _end(self, *, complete: bool, drained: bool) -> None:
         """The last words, what the server reported as wrong, and the end."""
@@ -123,12 +122,29 @@ class Replay:
         elif drained:
             self._deliver(self._unfinished)
         if failure is not None and not complete:
-            self._delivery.tell(failure)
-        self._delivery.tell(Closed(complete))
+            self._delivery.put(failure)
+        self._delivery.put(Closed(complete))
 
     def _deliver(self, items: Iterable[Any]) -> None:
         if self._delivery.deliver(items) and self._talk is not None:
             self._unfinished = []
+
+
+class _Items(Callbacks):
+    """What the mailbox delivers, in the place of callbacks: frames are not unpacked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._items: List[Any] = []
+
+    def deliver(self, item: Any) -> None:
+        """Keep an item."""
+        self._items.append(item)
+
+    def take(self) -> List[Any]:
+        """Return what was kept, and keep it no longer."""
+        items, self._items = self._items, []
+        return items
 
 
 class _Talk:
@@ -212,7 +228,3 @@ def _sleep_until(moment: float) -> None:
         if left <= 0:
             return
         time.sleep(min(left, LONGEST_SLEEP))
-
-
-def _nothing() -> None:
-    pass

@@ -1,94 +1,97 @@
-"""What was heard, on its way out: into the transcript, and to whoever wants to be told."""
+"""The way of what a session received: overlap trimmed, into its ``TranscriptLog``, into its mailbox."""
 
 from typing import Any, Callable, Iterable, Optional
 
 from ..events import Ready, Repeated, Transcript
 from ..protocol.overlap import OverlapTrimmer
 from ..transcript import TranscriptLog
-from .dispatch import Dispatch
+from .mailbox import Mailbox
 
 __all__ = ["ChannelDelivery", "Delivery"]
 
-SEAM_FINALS = 40
-"""Finals to look back upon for words that may come again."""
+OVERLAP_FINALS = 40
+"""How many of the last finals are compared with the transcripts after a reconnect."""
 
 
 class Delivery:
-    """Hands items on in order; behind a broken line without the words that come a second time.
+    """The delivery of a session's items, in order. After a reconnect it trims the words that come again.
 
-    ``tap``, where there is one, sees each item first, on the thread that hands it on. The lock is held.
+    ``tap`` is called with each item first, on the thread that delivers it. The session's lock is held.
     """
 
-    __slots__ = ("_dispatch", "_seam", "_tap", "finals", "log", "partials", "session_id")
+    __slots__ = ("_mailbox", "_overlap", "_tap", "finals", "log", "partials", "session_id")
 
     channel: Optional[str] = None
-    """The name of the channel that is heard, where others are heard apart from it."""
+    """The name of the channel, where the channels of a source have a session each."""
 
-    def __init__(self, dispatch: Dispatch, tap: Optional[Callable[[Any], None]] = None) -> None:
+    def __init__(self, mailbox: Mailbox, tap: Optional[Callable[[Any], None]] = None) -> None:
         self.log = TranscriptLog()
         self.session_id: Optional[str] = None
         self.partials = 0
         self.finals = 0
-        self._dispatch = dispatch
+        self._mailbox = mailbox
         self._tap = tap
-        self._seam: Optional[OverlapTrimmer] = None
+        self._overlap: Optional[OverlapTrimmer] = None
 
     def deliver(self, items: Iterable[Any]) -> bool:
-        """Deliver all; whether a transcript was among them."""
-        heard = False
+        """Deliver transcripts and other items. Return whether a transcript was among them."""
+        has_transcript = False
         for item in items:
             if isinstance(item, Transcript):
-                heard = True
-                rest = item if self._seam is None else self._trimmed(self._seam, item)
-                if rest is not None:
-                    self.log.add(rest)
-                    self.finals += rest.is_final
-                    self.partials += not rest.is_final
-                    self.tell(rest)
+                has_transcript = True
+                self._deliver_transcript(item)
                 continue
             if isinstance(item, Ready):
                 self.session_id = item.session_id
-            self.tell(item)
-        return heard
+            self.put(item)
+        return has_transcript
 
-    def tell(self, item: Any) -> None:
-        """Deliver what is no transcript."""
+    def put(self, item: Any) -> None:
+        """Deliver an event, an error or a frame."""
         if self._tap is not None:
             self._tap(item)
-        self._dispatch.put(item)
+        self._mailbox.put(item)
 
-    def begin_seam(self, begin: float) -> None:
-        """From here on comes what a new line hears, whose audio begins at ``begin`` seconds."""
-        finals = [self.log[at] for at in range(-min(SEAM_FINALS, len(self.log)), 0)]
+    def begin_overlap(self, begin: float) -> None:
+        """Trim the transcripts of a new connection, whose audio begins at ``begin`` seconds."""
+        finals = [self.log[at] for at in range(-min(OVERLAP_FINALS, len(self.log)), 0)]
         end = finals[-1].end if finals else None
         said = " ".join(final.text for final in finals).split()
-        self._seam = None if end is None else OverlapTrimmer(said, end=end, begin=begin)
+        self._overlap = None if end is None else OverlapTrimmer(said, end=end, begin=begin)
 
-    def _trimmed(self, seam: OverlapTrimmer, transcript: Transcript) -> Optional[Transcript]:
-        """A transcript without what was said before; None where nothing is left of it."""
-        rest = seam.trim(transcript)
-        if seam.is_over:
-            self._seam = None
+    def _deliver_transcript(self, transcript: Transcript) -> None:
+        rest = transcript if self._overlap is None else self._trimmed(self._overlap, transcript)
+        if rest is not None:
+            self.log.add(rest)
+            self.finals += rest.is_final
+            self.partials += not rest.is_final
+            self.put(rest)
+
+    def _trimmed(self, overlap: OverlapTrimmer, transcript: Transcript) -> Optional[Transcript]:
+        """Return a transcript without the words that were final before, or None if it has no others."""
+        rest = overlap.trim(transcript)
+        if overlap.is_over:
+            self._overlap = None
         return rest
 
 
 class ChannelDelivery(Delivery):
-    """The same for one channel of a source: its name stands in each transcript."""
+    """The delivery of one channel's session. Each transcript carries the channel's name."""
 
     __slots__ = ("channel",)
 
-    def __init__(self, channel: str, dispatch: Dispatch, tap: Optional[Callable[[Any], None]] = None) -> None:
-        super().__init__(dispatch, tap)
+    def __init__(self, channel: str, mailbox: Mailbox, tap: Optional[Callable[[Any], None]] = None) -> None:
+        super().__init__(mailbox, tap)
         self.channel: str = channel
 
     def deliver(self, items: Iterable[Any]) -> bool:
-        """Deliver all; whether a transcript was among them."""
+        """Deliver transcripts and other items. Return whether a transcript was among them."""
         name = self.channel
         return super().deliver(
             item.on_channel(name) if isinstance(item, Transcript) else item for item in items
         )
 
-    def tell(self, item: Any) -> None:
-        """Deliver what is no transcript, and told by no other channel's session."""
+    def put(self, item: Any) -> None:
+        """Deliver an event, an error or a frame, unless another channel's session delivers it too."""
         if not isinstance(item, Repeated):
-            super().tell(item)
+            super().put(item)

@@ -1,16 +1,36 @@
-"""Who is told what: the user's functions, and what happens when one of them raises."""
+"""The registered functions, and what happens when one of them raises."""
 
+import inspect
+import re
 import threading
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Tuple
+from opcode import opmap
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import ConfigurationError, SlngError
 from ..events import AudioLost, MicrophoneRestored, Transcript
 from ..log import logger, stack_of
-from .dispatch import is_coroutine
 
-__all__ = ["KINDS", "Callbacks", "RawFrame"]
+__all__ = ["KINDS", "Callbacks", "RawFrame", "is_coroutine", "kind_of"]
 
 KINDS = ("on_partial", "on_final", "on_error", "on_event", "on_message")
+
+Function = Callable[[Any], Any]
+
+PROGRAMMING_ERRORS = {
+    AttributeError,
+    ImportError,
+    IndexError,
+    ModuleNotFoundError,
+    NameError,
+    RecursionError,
+    TypeError,
+    UnboundLocalError,
+    ZeroDivisionError,
+}
+"""Errors whose message names code, not values. Not ``KeyError``: the key may be a spoken word."""
+
+QUOTED = re.compile(r"'([^']*)'")
+RAISE = opmap["RAISE_VARARGS"]
 
 
 class RawFrame(NamedTuple):
@@ -20,17 +40,16 @@ class RawFrame(NamedTuple):
 
 
 class Callbacks:
-    """The registered functions. They run in the order of registration."""
+    """The registered functions. They run in the order of registration, those of ``first`` first."""
 
-    __slots__ = ("_functions", "want_frames")
+    __slots__ = ("_first", "_functions")
 
-    def __init__(self) -> None:
-        self.want_frames = False
-        """Whether somebody has asked for the frames themselves."""
-        self._functions: Dict[str, Tuple[Callable[[Any], Any], ...]] = dict.fromkeys(KINDS, ())
+    def __init__(self, first: "Optional[Callbacks]" = None) -> None:
+        self._first = first
+        self._functions: Dict[str, Tuple[Function, ...]] = dict.fromkeys(KINDS, ())
 
     def add(self, kind: str, function: object) -> None:
-        """Register a function. Raises ``ConfigurationError`` for what is none, and for coroutines."""
+        """Register a function. Raises ``ConfigurationError`` unless it can be called with one argument."""
         if not callable(function):
             raise ConfigurationError(f"{kind} must be a function that takes one argument, not {function!r}.")
         if is_coroutine(function):
@@ -38,34 +57,65 @@ class Callbacks:
                 f"{kind} must be an ordinary function: nothing would ever await a coroutine.",
                 hint="Use asyncio.run_coroutine_threadsafe(...) inside an ordinary one.",
             )
-        # Another tuple: a delivery that is under way goes on with the one it has begun.
+        # A new tuple: a delivery that runs goes on with the old one.
         self._functions[kind] += (function,)
-        self.want_frames = self.want_frames or kind == "on_message"
+
+    def also(
+        self,
+        *,
+        on_partial: Optional[Function] = None,
+        on_final: Optional[Function] = None,
+        on_error: Optional[Function] = None,
+        on_event: Optional[Function] = None,
+    ) -> "Callbacks":
+        """Return a registry for one session: these functions run after those that are registered here.
+
+        It sees functions that are registered here later. Raises ``ConfigurationError`` as ``add`` does.
+        """
+        callbacks = Callbacks(self)
+        for kind, function in zip(KINDS, (on_partial, on_final, on_error, on_event)):
+            if function is not None:
+                callbacks.add(kind, function)
+        return callbacks
 
     def has(self, kind: str) -> bool:
-        """Whether anybody wants these."""
-        return bool(self._functions[kind])
+        """Whether a function is registered for this kind."""
+        return bool(self._registered(kind))
+
+    @property
+    def want_frames(self) -> bool:
+        """Whether a function is registered for the server's frames."""
+        return self.has("on_message")
 
     def deliver(self, item: Any) -> None:
         """Call the functions that the item is for. Raises only what ends a program, on its main thread."""
-        kind = _kind_of(item)
+        kind = kind_of(item)
         argument = item.frame if isinstance(item, RawFrame) else item
-        functions = self._functions[kind]
+        functions = self._registered(kind)
         if not functions:
             _log_lost_audio(item)
         for function in functions:
             try:
                 function(argument)
             except BaseException as error:
-                # On the main thread sys.exit() and Ctrl-C are the program's. On another one they would end
-                # nothing but that, and with it all that is still to be told.
+                # On the main thread sys.exit() and Ctrl-C end the program. On another one they would end
+                # that thread only, and what is queued would not be delivered.
                 if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
                     raise
-                self._raised(kind, error)
+                self._raised(kind, error, item)
 
-    def _raised(self, kind: str, error: BaseException) -> None:
+    def _registered(self, kind: str) -> Tuple[Function, ...]:
+        own = self._functions[kind]
+        return own if self._first is None else self._first._registered(kind) + own
+
+    def _raised(self, kind: str, error: BaseException, item: Any) -> None:
         name = type(error).__name__
-        logger.error("an %s callback raised %s; the stream goes on\n%s", kind, name, stack_of(error))
+        logger.error(
+            "an %s callback raised %s; the stream goes on\n%s",
+            kind,
+            name + _message_to_log(error, item),
+            stack_of(error),
+        )
         if kind != "on_error":
             report = SlngError(
                 f"An {kind} callback raised {name}; the stream goes on.",
@@ -75,17 +125,49 @@ class Callbacks:
             self.deliver(report)
 
 
-def _log_lost_audio(item: Any) -> None:
-    """A loss is not passed over in silence, though nobody has asked for events."""
-    if isinstance(item, AudioLost):
-        logger.warning("%.1f s of audio will not be transcribed: %s", item.seconds, item.reason)
-    elif isinstance(item, MicrophoneRestored) and item.lost:
-        logger.warning("%.1f s of audio were not heard: the microphone was away.", item.lost)
+def is_coroutine(function: object) -> bool:
+    """Whether a call would return a coroutine, which nothing here awaits."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
-def _kind_of(item: Any) -> str:
+def kind_of(item: Any) -> str:
+    """Return the name of the callback that an item is for."""
     if isinstance(item, Transcript):
         return "on_final" if item.is_final else "on_partial"
     if isinstance(item, SlngError):
         return "on_error"
     return "on_message" if isinstance(item, RawFrame) else "on_event"
+
+
+def _message_to_log(error: BaseException, item: Any) -> str:
+    """Return ": message" where Python wrote it and it quotes no word of ``item``, else ""."""
+    # The exact type: a subclass is the program's own, and so is its message.
+    if type(error) not in PROGRAMMING_ERRORS or isinstance(item, RawFrame) or _is_raised_by_program(error):
+        return ""
+    message = str(error)
+    said = item.text.casefold().split() if isinstance(item, Transcript) else ()
+    # As getattr(labels, word) does.
+    if any(name.casefold() in said for name in QUOTED.findall(message)):
+        return ""
+    return f": {message}"
+
+
+def _is_raised_by_program(error: BaseException) -> bool:
+    """Whether a ``raise`` statement of the program raised the error: its message may hold any value."""
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return False
+    frame = last.tb_frame
+    is_raise = frame.f_code.co_code[last.tb_lasti] == RAISE
+    # ``Transcript`` raises AttributeError itself, with the words of Python.
+    return is_raise and frame.f_globals.get("__name__") != Transcript.__module__
+
+
+def _log_lost_audio(item: Any) -> None:
+    """Log a loss that no callback receives."""
+    if isinstance(item, AudioLost):
+        logger.warning("%.1f s of audio will not be transcribed: %s", item.seconds, item.reason)
+    elif isinstance(item, MicrophoneRestored) and item.lost:
+        logger.warning("%.1f s of audio were not heard: the microphone was away.", item.lost)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Optional
 
-from ..callbacks.mailbox import DispatchTo
+from ..callbacks.targets import DispatchTo
 from ..protocol.stream_protocol import Timeouts
 from ..transport.endpoint import ServerEndpoint
 

@@ -256,7 +256,7 @@ class Conversation(RuleBasedStateMachine):
         last = self.exchange.decoder.end(promote=True)
         self.delivery.deliver([each for each in last if each.complete])
         self.lost += self.queue.rewind()
-        self.delivery.begin_seam(self.queue.start(0.0))
+        self.delivery.begin_overlap(self.queue.start(0.0))
         self.connect()
 
     # What must always hold.
