@@ -3,7 +3,6 @@
 import inspect
 import re
 import threading
-from opcode import opmap
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from ..errors import ConfigurationError, SlngError
@@ -30,7 +29,6 @@ PROGRAMMING_ERRORS = {
 """Errors whose message names code, not values. Not ``KeyError``: the key may be a spoken word."""
 
 QUOTED = re.compile(r"'([^']*)'")
-RAISE = opmap["RAISE_VARARGS"]
 
 
 class RawFrame(NamedTuple):
@@ -140,9 +138,9 @@ def kind_of(item: Any) -> str:
 
 
 def _message_to_log(error: BaseException, item: Any) -> str:
-    """Return ": message" where Python wrote it and it quotes no word of ``item``, else ""."""
+    """Return ": message" for a mistake in the program, unless it quotes a word of ``item``; else ""."""
     # The exact type: a subclass is the program's own, and so is its message.
-    if type(error) not in PROGRAMMING_ERRORS or isinstance(item, RawFrame) or _is_raised_by_program(error):
+    if type(error) not in PROGRAMMING_ERRORS or isinstance(item, RawFrame):
         return ""
     message = str(error)
     said = item.text.casefold().split() if isinstance(item, Transcript) else ()
@@ -150,19 +148,6 @@ def _message_to_log(error: BaseException, item: Any) -> str:
     if any(name.casefold() in said for name in QUOTED.findall(message)):
         return ""
     return f": {message}"
-
-
-def _is_raised_by_program(error: BaseException) -> bool:
-    """Whether a ``raise`` statement of the program raised the error: its message may hold any value."""
-    last = error.__traceback__
-    while last is not None and last.tb_next is not None:
-        last = last.tb_next
-    if last is None:
-        return False
-    frame = last.tb_frame
-    is_raise = frame.f_code.co_code[last.tb_lasti] == RAISE
-    # ``Transcript`` raises AttributeError itself, with the words of Python.
-    return is_raise and frame.f_globals.get("__name__") != Transcript.__module__
 
 
 def _log_lost_audio(item: Any) -> None:
