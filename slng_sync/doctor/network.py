@@ -109,11 +109,8 @@ def tcp(case: Case) -> Check:
 @contextmanager
 def connected(case: Case, context: Optional[ssl.SSLContext]) -> Iterator[socket.socket]:
     """Connect as a session does, with TLS if a context is given. Raises ``ConnectError``."""
-    deadline = Deadline(case.route.address, CONNECT_SECONDS)
-    try:
+    with Deadline(case.route.address, CONNECT_SECONDS) as deadline:
         sock = open_socket(deadline, case.route.proxy, context)
-    finally:
-        deadline.close()
     with sock:
         yield sock
 

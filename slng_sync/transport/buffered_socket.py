@@ -2,7 +2,7 @@
 
 import socket
 import ssl
-from typing import List, Optional
+from typing import List, Union
 
 __all__ = ["BLOCKED", "BufferedSocket"]
 
@@ -17,12 +17,10 @@ BLOCKED = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class BufferedSocket:
-    """A socket in the form that websocket-client expects, on buffers in place of the network.
+    """A socket with a buffer in each direction.
 
-    ``recv`` and ``send`` are for websocket-client and do no I/O. ``fill`` and ``flush`` do the I/O.
+    websocket-client calls ``recv`` and ``send``, which do no I/O. ``fill`` and ``flush`` do the I/O.
     """
-
-    _closed = False
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -58,23 +56,6 @@ class BufferedSocket:
         self._out.append(data)
         self.backlog += len(data)
         return len(data)
-
-    def gettimeout(self) -> float:
-        """Return 0, as a socket that never blocks does."""
-        return 0.0
-
-    def settimeout(self, timeout: Optional[float]) -> None:
-        """Do nothing: the socket never blocks."""
-
-    def fileno(self) -> int:
-        """Return the socket's file number."""
-        return self.sock.fileno()
-
-    def shutdown(self, how: int) -> None:
-        """Do nothing: the owner of the connection closes the socket."""
-
-    def close(self) -> None:
-        """Do nothing: the owner of the connection closes the socket."""
 
     # For the owner of the connection.
 
@@ -158,7 +139,7 @@ class BufferedSocket:
         finally:
             self.backlog = len(rest)
 
-    def _write(self, data: "bytes | memoryview") -> int:
+    def _write(self, data: Union[bytes, memoryview]) -> int:
         try:
             return self.sock.send(data)
         except BLOCKED:

@@ -27,7 +27,6 @@ class ConnectAttempt:
     """One attempt to open a connection.
 
     The connection belongs to the attempt until ``take`` hands it over. ``cancel`` closes it before that.
-    Raises OSError if the system has no file for the attempt.
     """
 
     def __init__(self, endpoint: ServerEndpoint, path: str, timeout: float) -> None:
@@ -44,17 +43,20 @@ class ConnectAttempt:
         return self._deadline.time
 
     def start(self) -> "Future[Connection]":
-        """Start the thread ``slng-connect``. Raises RuntimeError if the system has no thread.
+        """Start the clock and the thread ``slng-connect``.
 
-        The future ends with a ``Connection``, a ``ConnectError``, or ``SessionClosed`` after ``cancel``. Its
-        callbacks run on ``slng-connect``.
+        Raises RuntimeError if the system has no thread, OSError if it has no file. The future ends with a
+        ``Connection``, a ``ConnectError``, or ``SessionClosed`` after ``cancel``. Its callbacks run on
+        ``slng-connect``; its own ``cancel`` does nothing.
         """
+        self.future.set_running_or_notify_cancel()
         # A daemon: the look-up of a name must not hold up the end of the program.
         thread = threading.Thread(target=self._run, name="slng-connect", daemon=True)
+        self._deadline.begin()
         try:
             thread.start()
         except BaseException:
-            self._deadline.close()
+            self._deadline.end()
             raise
         return self.future
 
@@ -83,7 +85,7 @@ class ConnectAttempt:
             try:
                 connection = _open_connection(self._endpoint, self._path, self._deadline)
             finally:
-                self._deadline.close()
+                self._deadline.end()
         except BaseException as error:
             self.future.set_exception(error)
             return

@@ -59,7 +59,6 @@ class Connection:
         self._error: Optional[Exception] = None
         self._is_behind = not buffer.is_empty
         self._is_closed = False
-        websocket.sock = buffer
 
     @property
     def backlog(self) -> int:
@@ -96,11 +95,11 @@ class Connection:
         if not self._is_behind and self._error is None:
             self._read()
         self._decode(received)
+        if not backlog:
+            self._flush_answers()
         if self._error is not None and not received and not self._is_behind:
             raise self._error
         self._note_end(received)
-        if not backlog:
-            self._flush_answers()
         return received
 
     def close(self) -> None:
@@ -115,19 +114,19 @@ class Connection:
 
     def _decode(self, received: List[Received]) -> None:
         """Append what the buffer holds, up to a close frame, an error, or the limit of one call."""
-        buffer, receive = self._buffer, self._websocket.recv_data_frame
+        buffer, receive = self._buffer, self._websocket.recv_data
         buffer.begin_reading()
         try:
             while not buffer.is_empty and len(received) < MESSAGES_AT_ONCE:
-                opcode, frame = receive(True)
+                opcode, payload = receive()
                 if opcode == CLOSE:
-                    received.append(self._closed(frame.data))
+                    received.append(self._closed(payload))
                     return
-                received.append(Message(opcode, frame.data))
+                received.append(Message(opcode, payload))
             self._is_behind = not buffer.is_empty
         except BlockingIOError:
             self._is_behind = buffer.is_behind
-        except self._websocket.errors as error:
+        except self._websocket.error as error:
             self._fail(error)
 
     def _closed(self, payload: bytes) -> Closed:
@@ -137,11 +136,16 @@ class Connection:
 
     def _fail(self, error: Exception) -> None:
         """Keep the error for ``receive``, forget what follows it, and tell the server why."""
-        if not isinstance(error, ProtocolError):
-            error = ProtocolError(f"The server broke the WebSocket protocol: {error}.")
-        self._error, self._is_behind = error, False
+        from .limited_websocket import RefusedFrame
+
+        code = PROTOCOL_ERROR
+        if isinstance(error, RefusedFrame):
+            self._error, code = ProtocolError(str(error)), error.close_code
+        else:
+            self._error = ProtocolError(f"The server broke the WebSocket protocol: {error}.")
+        self._is_behind = False
         self._buffer.take()
-        self._websocket.send_close(getattr(error, "close_code", PROTOCOL_ERROR))
+        self._websocket.send_close(code)
 
     def _note_end(self, received: List[Received]) -> None:
         """Append the end of a connection without a close frame, and note whether there is more."""

@@ -3,7 +3,7 @@
 import selectors
 import socket
 import time
-from typing import Any, List, Sequence
+from typing import Any, List, Optional, Sequence
 
 from ..errors import ConnectError, SessionClosed
 from ..waiting import NEVER
@@ -22,21 +22,39 @@ class Deadline:
     """The time limit of one attempt to connect, and its cancellation.
 
     Every wait for a socket goes through this class. It ends at the deadline, and at once after ``cancel``.
-    Raises OSError if the system has no file for it.
+    ``with`` begins the attempt and ends it.
     """
 
     def __init__(self, address: Address, timeout: float) -> None:
         self.address = address
         self.timeout = timeout
-        self.time = time.monotonic() + timeout
+        self.time = NEVER
         """The deadline, on the monotonic clock."""
         self.is_cancelled = False
+        self._wakeup: Optional[Wakeup] = None
+
+    def begin(self) -> None:
+        """Start the clock. Raises OSError if the system has no file for ``cancel``."""
         self._wakeup = Wakeup()
+        self.time = time.monotonic() + self.timeout
+
+    def end(self) -> None:
+        """Close the file behind ``cancel``."""
+        if self._wakeup is not None:
+            self._wakeup.close()
+
+    def __enter__(self) -> "Deadline":
+        self.begin()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
 
     def cancel(self) -> None:
         """End the attempt. Any thread and a signal handler may call this."""
         self.is_cancelled = True
-        self._wakeup.set()
+        if self._wakeup is not None:
+            self._wakeup.set()
 
     def check(self) -> None:
         """Raise ``SessionClosed`` after ``cancel``, ``ConnectError`` after the deadline."""
@@ -62,16 +80,14 @@ class Deadline:
     ) -> List[socket.socket]:
         """Wait until one of several sockets is ready, and return those that are. Raises as ``check`` does."""
         self.check()
+        wakeup = self._wakeup
+        assert wakeup is not None
         with _Selector() as selector:
-            selector.register(self._wakeup, READABLE)
+            selector.register(wakeup, READABLE)
             for sock in socks:
                 selector.register(sock, events)
             left = max(0.0, min(until, self.time) - time.monotonic())
-            ready = selector.select(0 if self._wakeup.prepare() else left)
-            self._wakeup.finish()
+            ready = selector.select(0 if wakeup.prepare() else left)
+            wakeup.finish()
         self.check()
-        return [key.fileobj for key, _ in ready if key.fileobj is not self._wakeup]
-
-    def close(self) -> None:
-        """Close the file behind ``cancel``."""
-        self._wakeup.close()
+        return [key.fileobj for key, _ in ready if key.fileobj is not wakeup]

@@ -43,6 +43,8 @@ def upgrade(
         connect(url, socket=sock, redirect_limit=0, suppress_origin=True)
     except (Refused, WebSocketException, ValueError):
         raise sock.refusal() from None
+    # From now on websocket-client reads and writes the buffers only.
+    websocket.sock = None
     buffer.feed(sock.rest)
     return websocket
 
@@ -84,7 +86,7 @@ class HandshakeSocket:
 
     def fileno(self) -> int:
         """Return the socket's file number."""
-        return self._buffer.fileno()
+        return self._buffer.sock.fileno()
 
     def send(self, data: bytes) -> int:
         """Send the request, with the endpoint's headers and without cookies."""

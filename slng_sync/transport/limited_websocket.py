@@ -5,12 +5,11 @@ Loaded with the first connection: loading websocket-client takes as long as load
 
 import os
 import struct
-from typing import Any, Iterator, List
+from typing import Any, Iterator, List, Tuple
 
 import websocket
-from websocket import ABNF, WebSocketException
 
-from ..errors import ConfigurationError, ProtocolError
+from ..errors import ConfigurationError
 from .buffered_socket import BufferedSocket
 
 if not hasattr(websocket, "WebSocket"):
@@ -19,7 +18,10 @@ if not hasattr(websocket, "WebSocket"):
         hint="pip uninstall websocket; pip install --force-reinstall websocket-client",
     )
 
-__all__ = ["LimitedWebSocket", "TooLarge", "WebSocketException"]
+ABNF = websocket.ABNF
+WebSocketException = websocket.WebSocketException
+
+__all__ = ["LimitedWebSocket", "RefusedFrame", "WebSocketException"]
 
 MESSAGE_LIMIT = 4 << 20
 FRAGMENT_LIMIT = 65536
@@ -28,10 +30,12 @@ PONG_BACKLOG_LIMIT = 128 << 10
 MASKING_KEYS_AT_ONCE = 64
 
 
-class TooLarge(ProtocolError):
-    """The server sent a message, or announced one, that is larger than allowed."""
+class RefusedFrame(WebSocketException):
+    """The server sent a frame that websocket-client would accept, and this module does not."""
 
-    close_code = websocket.STATUS_MESSAGE_TOO_BIG
+    def __init__(self, message: str, close_code: int = websocket.STATUS_PROTOCOL_ERROR) -> None:
+        super().__init__(message)
+        self.close_code = close_code
 
 
 class LimitedFrameBuffer(websocket.frame_buffer):
@@ -42,12 +46,13 @@ class LimitedFrameBuffer(websocket.frame_buffer):
         assert self.header is not None and self.length is not None
         is_final, _, _, _, opcode, is_masked, _ = self.header
         if is_masked:
-            raise ProtocolError("The server sent a masked frame. Only a client may mask frames.")
+            raise RefusedFrame("The server sent a masked frame. Only a client may mask frames.")
         if opcode >= ABNF.OPCODE_CLOSE and (self.length > CONTROL_LIMIT or not is_final):
-            raise ProtocolError("The server sent a control frame that is too long or fragmented.")
+            raise RefusedFrame("The server sent a control frame that is too long or fragmented.")
         if self.length > MESSAGE_LIMIT:
-            raise TooLarge(
-                f"The server announced a message of {self.length} bytes; {MESSAGE_LIMIT} are allowed."
+            raise RefusedFrame(
+                f"The server announced a message of {self.length} bytes; {MESSAGE_LIMIT} are allowed.",
+                websocket.STATUS_MESSAGE_TOO_BIG,
             )
 
 
@@ -79,25 +84,50 @@ class LimitedContinuousFrame(websocket.continuous_frame):
         self._fragments.append(fragment)
         self._size += len(fragment)
         if self._size > MESSAGE_LIMIT or len(self._fragments) > FRAGMENT_LIMIT:
-            raise TooLarge("The server sent a message that is too long or has too many fragments.")
+            raise RefusedFrame(
+                "The server sent a message that is too long or has too many fragments.",
+                websocket.STATUS_MESSAGE_TOO_BIG,
+            )
 
 
 class LimitedWebSocket(websocket.WebSocket):
-    """A WebSocket on buffers. Nothing in it waits, and no lock is needed: one thread uses it at a time."""
+    """A WebSocket on buffers. Nothing in it waits, and no lock is needed: one thread uses it at a time.
 
-    errors = (ProtocolError, WebSocketException)
+    Two methods replace those of websocket-client, whose trace would print keys and spoken words.
+    """
+
+    error = WebSocketException
     """What a method raises if the server breaks the protocol."""
 
     def __init__(self, buffer: BufferedSocket) -> None:
-        keys = _masking_keys()
-        self.sock: Any
-        super().__init__(
-            get_mask_key=lambda size: next(keys), skip_utf8_validation=True, enable_multithread=False
-        )
+        super().__init__(skip_utf8_validation=True, enable_multithread=False)
         self.frame_buffer = LimitedFrameBuffer(buffer.recv, skip_utf8_validation=True)
         self.cont_frame = LimitedContinuousFrame()
         self.is_closing = False
         self._buffer = buffer
+        self._keys = _masking_keys()
+
+    def send_frame(self, frame: ABNF) -> int:
+        """Put a frame into the buffer."""
+        frame.get_mask_key = self._next_key
+        return self._buffer.send(frame.format())
+
+    def recv_data(self, control_frame: bool = True) -> Tuple[int, Any]:
+        """Return the next message or control frame. Answer a ping or a close.
+
+        Raises BlockingIOError if the buffer holds none that is whole.
+        """
+        joined = self.cont_frame
+        while True:
+            frame = self.frame_buffer.recv_frame()
+            if frame.opcode >= ABNF.OPCODE_CLOSE:
+                self._answer(frame)
+                return frame.opcode, frame.data
+            joined.validate(frame)
+            joined.add(frame)
+            if frame.fin:
+                opcode, message = joined.extract(frame)
+                return opcode, message.data
 
     def send_close(self, status: int = 1000, reason: "str | bytes" = b"") -> None:
         """Send a close frame, once: websocket-client sends another one for the server's answer."""
@@ -109,6 +139,15 @@ class LimitedWebSocket(websocket.WebSocket):
         """Answer a ping, unless the server sends pings and does not read the answers."""
         if not self.is_closing and self._buffer.backlog < PONG_BACKLOG_LIMIT:
             super().pong(payload)
+
+    def _answer(self, frame: ABNF) -> None:
+        if frame.opcode == ABNF.OPCODE_CLOSE:
+            self.send_close()
+        elif frame.opcode == ABNF.OPCODE_PING:
+            self.pong(frame.data)
+
+    def _next_key(self, size: int) -> bytes:
+        return next(self._keys)
 
 
 def _masking_keys() -> Iterator[bytes]:
