@@ -88,6 +88,6 @@ class Deadline:
                 selector.register(sock, events)
             left = max(0.0, min(until, self.time) - time.monotonic())
             ready = selector.select(0 if wakeup.prepare() else left)
-            wakeup.finish()
+            wakeup.finish(ready)
         self.check()
         return [key.fileobj for key, _ in ready if key.fileobj is not wakeup]

@@ -4,8 +4,13 @@ import io
 import os
 import socket
 import sys
+from selectors import SelectorKey
+from typing import List, Tuple
 
 __all__ = ["Wakeup"]
+
+Events = List[Tuple[SelectorKey, int]]
+"""What ``select`` of a selector returns."""
 
 # An eventfd adds the number that is written to it to its counter.
 _ONE = (1).to_bytes(8, sys.byteorder)
@@ -67,17 +72,16 @@ class Wakeup:
 
         timeout = 0 if wakeup.prepare() else timeout
         events = selector.select(timeout)
-        wakeup.finish()
+        wakeup.finish(events)
 
     Raises OSError if the system has no file for it.
     """
 
-    __slots__ = ("_is_signalled", "_signal", "close", "fileno", "is_awaited", "is_set")
+    __slots__ = ("_signal", "close", "fileno", "is_awaited", "is_set")
 
     def __init__(self) -> None:
         self._signal = EventSignal() if hasattr(os, "eventfd") else SocketSignal()
         self.fileno, self.close = self._signal.fileno, self._signal.close
-        self._is_signalled = False
         self.is_awaited = False
         self.is_set = False
 
@@ -95,14 +99,13 @@ class Wakeup:
         self.is_awaited = True
         return self.is_set
 
-    def finish(self) -> None:
-        """Note that the calling thread has waited, and clear the wake-up.
+    def finish(self, events: Events) -> None:
+        """Note that the calling thread has waited, and clear the wake-up. ``events`` is what the poll found.
 
         The thread looks for work after this call: what another thread queued before a ``set`` is then there.
         """
         self.is_awaited = False
-        if self._is_signalled:
-            self._is_signalled = False
+        if any(key.fileobj is self for key, _ in events):
             self._clear()
         # Last: in another order, a ``set`` that comes in between would be lost.
         self.is_set = False
@@ -113,9 +116,6 @@ class Wakeup:
         except (OSError, ValueError):
             # Full: the thread is awake. Closed: the thread has ended.
             pass
-        finally:
-            # After the write, or ``finish`` could miss it. A signal handler may raise: hence ``finally``.
-            self._is_signalled = True
 
     def _clear(self) -> None:
         try:

@@ -1,4 +1,4 @@
-"""A wake-up ends the wait of a thread, loses no call of ``set``, and costs nothing while the thread is awake."""
+"""A wake-up ends the wait of a thread, and loses no call of ``set``."""
 
 import os
 import selectors
@@ -28,7 +28,7 @@ def wakeup(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
 def wait(wakeup: Wakeup, selector: selectors.BaseSelector, timeout: float = LONG) -> bool:
     """Wait as ``slng-io`` does, and return whether polling has shown the wake-up."""
     events = selector.select(0 if wakeup.prepare() else timeout)
-    wakeup.finish()
+    wakeup.finish(events)
     return bool(events)
 
 
@@ -70,7 +70,7 @@ def test_set_after_it_was_closed(wakeup: Wakeup) -> None:
     wakeup.prepare()
     wakeup.close()
     wakeup.set()
-    wakeup.finish()
+    wakeup.finish([])
 
 
 def test_no_call_is_lost(wakeup: Wakeup, selector: selectors.BaseSelector) -> None:
