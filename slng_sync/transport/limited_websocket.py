@@ -23,6 +23,8 @@ WebSocketException = websocket.WebSocketException
 
 __all__ = ["LimitedWebSocket", "RefusedFrame", "WebSocketException"]
 
+_CLOSE = ABNF.OPCODE_CLOSE
+
 MESSAGE_LIMIT = 4 << 20
 FRAGMENT_LIMIT = 65536
 CONTROL_LIMIT = 125
@@ -45,13 +47,18 @@ class LimitedFrameBuffer(websocket.frame_buffer):
         super().recv_length()
         assert self.header is not None and self.length is not None
         is_final, _, _, _, opcode, is_masked, _ = self.header
+        if is_masked or opcode >= _CLOSE or self.length > MESSAGE_LIMIT:
+            self._check(self.length, bool(is_final), opcode >= _CLOSE, bool(is_masked))
+
+    @staticmethod
+    def _check(length: int, is_final: bool, is_control: bool, is_masked: bool) -> None:
         if is_masked:
             raise RefusedFrame("The server sent a masked frame. Only a client may mask frames.")
-        if opcode >= ABNF.OPCODE_CLOSE and (self.length > CONTROL_LIMIT or not is_final):
+        if is_control and (length > CONTROL_LIMIT or not is_final):
             raise RefusedFrame("The server sent a control frame that is too long or fragmented.")
-        if self.length > MESSAGE_LIMIT:
+        if length > MESSAGE_LIMIT:
             raise RefusedFrame(
-                f"The server announced a message of {self.length} bytes; {MESSAGE_LIMIT} are allowed.",
+                f"The server announced a message of {length} bytes; {MESSAGE_LIMIT} are allowed.",
                 websocket.STATUS_MESSAGE_TOO_BIG,
             )
 
@@ -71,8 +78,6 @@ class LimitedContinuousFrame(websocket.continuous_frame):
         data = self.cont_data
         if data is None:
             super().add(frame)
-            if frame.fin:
-                return
             self._fragments, self._size = [], 0
         self._keep(frame.data)
         # The rest of what the base class does for a later fragment.
@@ -120,9 +125,13 @@ class LimitedWebSocket(websocket.WebSocket):
         joined = self.cont_frame
         while True:
             frame = self.frame_buffer.recv_frame()
-            if frame.opcode >= ABNF.OPCODE_CLOSE:
+            opcode = frame.opcode
+            if opcode >= _CLOSE:
                 self._answer(frame)
-                return frame.opcode, frame.data
+                return opcode, frame.data
+            if frame.fin and opcode and joined.cont_data is None:
+                # A whole message, as nearly all are.
+                return opcode, frame.data
             joined.validate(frame)
             joined.add(frame)
             if frame.fin:
@@ -141,7 +150,7 @@ class LimitedWebSocket(websocket.WebSocket):
             super().pong(payload)
 
     def _answer(self, frame: ABNF) -> None:
-        if frame.opcode == ABNF.OPCODE_CLOSE:
+        if frame.opcode == _CLOSE:
             self.send_close()
         elif frame.opcode == ABNF.OPCODE_PING:
             self.pong(frame.data)
