@@ -31,7 +31,7 @@ LEVELS: List[Set[str]] = [
 BESIDE = {("system_limits", "errors"), ("waiting", "errors"), ("transcript", "subtitles"), ("cli", "doctor")}
 # The gateway is a program of its own: a test server that shared the client's code would share its mistakes.
 GATEWAY = {"gateway", "errors", "audio.format"}
-ONLY_IN = {"websocket": "transport.connection", "pyaudio": "microphone.portaudio"}
+ONLY_IN = {"websocket": "transport.limited_websocket", "pyaudio": "microphone.portaudio"}
 HEAVY = ("numpy", "pyaudio", "websockets", "rich", "soundfile", "soxr", "pocketsphinx")
 FOR_FEW = (
     "microphone.microphone",

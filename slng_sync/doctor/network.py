@@ -11,8 +11,8 @@ from typing import Iterator, List, Optional, Tuple
 from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError, ConnectError, WaitTimeout
-from ..transport.connecting import Opening, open_transport
-from ..transport.transport import Transport, WakeUp
+from ..transport.connecting import open_socket
+from ..transport.deadline import Deadline
 from ..waiting import within
 from .case import Case
 from .check import OK, Check, failed, milliseconds
@@ -107,19 +107,12 @@ def tcp(case: Case) -> Check:
 
 
 @contextmanager
-def connected(case: Case, context: Optional[ssl.SSLContext]) -> Iterator[Transport]:
-    """A connection as a session would open it, up to TLS where a context is given. Raises ConnectError."""
-    wake = WakeUp()
-    try:
-        until = time.monotonic() + CONNECT_SECONDS
-        opening = Opening(case.route.address, CONNECT_SECONDS, until, wake, lambda: False)
-        transport = open_transport(opening, case.route.proxy, context)
-    finally:
-        wake.close()
-    try:
-        yield transport
-    finally:
-        transport.close()
+def connected(case: Case, context: Optional[ssl.SSLContext]) -> Iterator[socket.socket]:
+    """Connect as a session does, with TLS if a context is given. Raises ``ConnectError``."""
+    with Deadline(case.route.address, CONNECT_SECONDS) as deadline:
+        sock = open_socket(deadline, case.route.proxy, context)
+    with sock:
+        yield sock
 
 
 def _connect(case: Case) -> None:

@@ -80,8 +80,7 @@ def _shown(case: Case) -> Optional[Certificate]:
 
 
 def _secure(case: Case, context: Optional[ssl.SSLContext]) -> Secured:
-    with connected(case, context) as transport:
-        sock = transport.sock
+    with connected(case, context) as sock:
         assert isinstance(sock, ssl.SSLSocket)
         cipher: Optional[Tuple[Any, ...]] = sock.cipher()
         return Secured(

@@ -1,31 +1,37 @@
-"""One WebSocket connection. The only module that knows ``websocket-client``.
+"""One open WebSocket.
 
-The library does the upgrade; frames (``frames``), the socket, its waits and its bounds (``transport``) are
-ours, because the library's own ways to wait, to close and to time out can hang. After ``open_connection``
-nothing here blocks, and every method but ``shut_down`` is called with the session's lock held.
+Only ``slng-io`` calls a connection. Nothing in it blocks: ``receive`` takes what has come, ``send`` fills a
+buffer, ``flush`` writes as much of that as the socket takes.
 """
 
-import struct
-from typing import Any, List, NamedTuple, Optional, Union
+import socket
+from typing import TYPE_CHECKING, List, NamedTuple, Optional, Union
 
 from ..dialects.base import Frame
-from ..errors import ConfigurationError, ConnectError, ProtocolError
+from ..errors import ProtocolError
 from ..redaction import Redaction
-from .connecting import Opening, open_transport
-from .endpoint import ServerEndpoint
-from .frames import BINARY, CLOSE, PING, PONG, TEXT, FrameReader, FrameWriter, Message
-from .handshake import HandshakePipe, Refused
-from .transport import Transport
+from .buffered_socket import BufferedSocket
 
-__all__ = ["Closed", "Connection", "Received", "open_connection"]
+if TYPE_CHECKING:
+    from .limited_websocket import LimitedWebSocket
 
-PONG_BACKLOG_LIMIT = 128 << 10
-NO_CODE = 1005
-NO_CLOSE_FRAME = 1006
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Closed", "Connection", "Message", "Received"]
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+MESSAGES_AT_ONCE = 500
+"""Messages to decode before other connections get their turn."""
+NORMAL, PROTOCOL_ERROR, NO_CODE, NO_CLOSE_FRAME = 1000, 1002, 1005, 1006
+
+
+class Message(NamedTuple):
+    """A message, or a control frame, from the server."""
+
+    opcode: int
+    payload: bytes
 
 
 class Closed(NamedTuple):
-    """The other side has closed: with a close frame, or without one (1006)."""
+    """The server closed the connection: with a close frame, or without one (code 1006)."""
 
     code: int
     reason: str
@@ -35,127 +41,124 @@ Received = Union[Message, Closed]
 
 
 class Connection:
-    """A WebSocket that is open: frames out, messages in, nothing that waits."""
+    """A WebSocket that is open. Made by ``ConnectAttempt``."""
 
-    __slots__ = ("_broken", "_reader", "_writer", "closing", "has_more", "redaction", "transport")
+    __slots__ = """
+        _buffer _error _is_behind _is_closed _websocket has_more redaction sock
+    """.split()
 
-    def __init__(self, transport: Transport, early: bytes, redaction: Redaction) -> None:
-        self.transport = transport
+    def __init__(self, websocket: "LimitedWebSocket", buffer: BufferedSocket, redaction: Redaction) -> None:
+        self.sock: socket.socket = buffer.sock
+        """The socket, for a selector."""
         self.redaction = redaction
-        self.closing = False
-        self.has_more = bool(early)
-        """Whether messages may have come that waiting on the socket would not show."""
-        self._reader = FrameReader(early)
-        self._writer = FrameWriter()
-        self._broken: Optional[Exception] = None
+        """Hides the key in what the server sends."""
+        self.has_more = not buffer.is_empty or buffer.has_pending
+        """Whether ``receive`` may return more although polling the socket does not show it."""
+        self._buffer = buffer
+        self._websocket = websocket
+        self._error: Optional[Exception] = None
+        self._is_behind = not buffer.is_empty
+        self._is_closed = False
 
-    def send(self, frame: Frame) -> None:
-        """Send a message, or keep what the socket does not take. Raises OSError on a broken connection."""
-        self.transport.send(self._writer.frame(frame.payload, BINARY if frame.binary else TEXT))
+    @property
+    def backlog(self) -> int:
+        """Bytes that the socket has not taken yet. More than 0 after ``flush``: wait until it is writable."""
+        return self._buffer.backlog
+
+    def send(self, message: Frame) -> None:
+        """Put a message into the buffer. ``flush`` writes it."""
+        self._websocket.send(message.payload, BINARY if message.binary else TEXT)
 
     def ping(self) -> None:
-        """Ask the other side for a sign of life."""
-        self.transport.send(self._writer.frame(b"", PING))
+        """Put a ping into the buffer. ``flush`` writes it."""
+        self._websocket.ping()
 
-    def close_frame(self, code: int = 1000) -> None:
-        """Tell the other side that we close; once is enough."""
-        if not self.closing:
-            self.closing = True
-            self.transport.send(self._writer.frame(struct.pack("!H", code), CLOSE))
+    def send_close(self, code: int = NORMAL) -> None:
+        """Put a close frame into the buffer, if there was none yet. ``flush`` writes it."""
+        self._websocket.send_close(code)
+
+    def flush(self) -> None:
+        """Write as much of the buffer as the socket takes. Raises OSError on a broken connection."""
+        self._buffer.flush()
 
     def receive(self) -> List[Received]:
-        """What has come, some messages at a time, pings and pongs among them; a ping is answered.
+        """Return what has come: messages, pings and pongs; ``Closed`` comes last. Pings are answered.
 
-        They stay as they are until the next call; the last one is ``Closed`` where the other side has closed.
-        Raises ``ProtocolError`` for frames that break the protocol, OSError on a broken connection; both only
-        when all that came before has been handed out.
+        One call does a limited amount of work; ``has_more`` tells whether to call again at once. Raises
+        ``ProtocolError`` for frames that break the protocol, OSError on a broken connection; both after the
+        messages before the error have been returned.
         """
-        if self._broken is not None:
-            raise self._broken
-        reader, transport = self._reader, self.transport
         received: List[Received] = []
-        try:
-            messages = reader.read(b"" if reader.is_behind else transport.receive())
-            self.has_more = reader.is_behind or transport.has_more
-            for message in messages:
-                if message.opcode == CLOSE:
-                    received.append(self._closed(bytes(message.payload)))
-                    return received
-                received.append(message)
-                if message.opcode == PING:
-                    self._pong(bytes(message.payload))
-        except (ProtocolError, OSError) as error:
-            self._broken = error
-            self.has_more = True
-            if not received:
-                raise
-        if transport.at_end and not self.has_more:
-            received.append(Closed(NO_CLOSE_FRAME, ""))
+        if self._is_closed:
+            return received
+        backlog = self._buffer.backlog
+        if not self._is_behind and self._error is None:
+            self._read()
+        self._decode(received)
+        if not backlog:
+            self._flush_answers()
+        if self._error is not None and not received and not self._is_behind:
+            raise self._error
+        self._note_end(received)
         return received
 
-    def shut_down(self) -> None:
-        """Break the connection, from any thread."""
-        self.transport.shut_down()
-
     def close(self) -> None:
-        """Give the socket back."""
-        self.transport.close()
+        """Close the socket."""
+        self.sock.close()
 
-    def _pong(self, payload: bytes) -> None:
-        # A peer that floods us with pings and does not read gets no more answers than fit.
-        if self.transport.backlog < PONG_BACKLOG_LIMIT and not self.closing:
-            self.transport.send(self._writer.frame(payload, PONG))
+    def _read(self) -> None:
+        try:
+            self._buffer.fill()
+        except OSError as error:
+            self._error = error
+
+    def _decode(self, received: List[Received]) -> None:
+        """Append what the buffer holds, up to a close frame, an error, or the limit of one call."""
+        buffer, receive = self._buffer, self._websocket.recv_data
+        buffer.begin_reading()
+        try:
+            while not buffer.is_empty and len(received) < MESSAGES_AT_ONCE:
+                opcode, payload = receive()
+                if opcode == CLOSE:
+                    received.append(self._closed(payload))
+                    return
+                received.append(Message(opcode, payload))
+            self._is_behind = not buffer.is_empty
+        except BlockingIOError:
+            self._is_behind = buffer.is_behind
+        except self._websocket.error as error:
+            self._fail(error)
 
     def _closed(self, payload: bytes) -> Closed:
-        self.close_frame()
-        code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else NO_CODE
+        self._is_closed = True
+        code = int.from_bytes(payload[:2], "big") if payload else NO_CODE
         return Closed(code, self.redaction.text(payload[2:].decode("utf-8", "replace")))
 
+    def _fail(self, error: Exception) -> None:
+        """Keep the error for ``receive``, forget what follows it, and tell the server why."""
+        from .limited_websocket import RefusedFrame
 
-def open_connection(route: ServerEndpoint, path: str, opening: Opening) -> Connection:
-    """Connect and upgrade. Raises ``ConnectError`` or a subclass, ``SessionClosed`` where cancelled."""
-    transport = open_transport(opening, route.proxy, route.ssl_context if opening.address.secure else None)
-    try:
-        return _upgrade(route, path, transport, opening)
-    except ProtocolError as error:
-        transport.close()
-        raise ConnectError(error.message, retryable=True) from error
-    except OSError as error:
-        transport.close()
-        raise ConnectError(
-            f"The connection to {opening.address} broke while it was opened.", retryable=True
-        ) from error
-    except BaseException:
-        transport.close()
-        raise
+        code = PROTOCOL_ERROR
+        if isinstance(error, RefusedFrame):
+            self._error, code = ProtocolError(str(error)), error.close_code
+        else:
+            self._error = ProtocolError(f"The server broke the WebSocket protocol: {error}.")
+        self._is_behind = False
+        self._buffer.take()
+        self._websocket.send_close(code)
 
+    def _note_end(self, received: List[Received]) -> None:
+        """Append the end of a connection without a close frame, and note whether there is more."""
+        buffer = self._buffer
+        pending = self._is_behind or self._error is not None
+        if buffer.at_end and not pending and not self._is_closed:
+            self._is_closed = True
+            received.append(Closed(NO_CLOSE_FRAME, ""))
+        self.has_more = not self._is_closed and (pending or buffer.has_pending)
 
-def _upgrade(route: ServerEndpoint, path: str, transport: Transport, opening: Opening) -> Connection:
-    redaction, websocket = route.redaction, _library()
-    pipe = HandshakePipe(transport, opening, {**route.headers, **route.secret_headers}, redaction)
-    upgrade: Any = websocket.WebSocket(skip_utf8_validation=True, enable_multithread=False)
-    try:
-        upgrade.connect(
-            route.base_url.rstrip("/") + path, socket=pipe, redirect_limit=0, suppress_origin=True
-        )
-    except (Refused, websocket.WebSocketException, ValueError):
-        if pipe.has_answer:
-            raise pipe.refusal() from None
-        raise ConnectError(
-            f"{opening.address} closed the connection without an answer.",
-            hint="Check base_url: is it the address of an SLNG gateway?",
-            retryable=True,
-        ) from None
-    return Connection(transport, pipe.rest, redaction)
-
-
-def _library() -> Any:
-    """websocket-client, at the first connection: loading it takes as long as loading this package."""
-    import websocket
-
-    if not hasattr(websocket, "WebSocket"):
-        raise ConfigurationError(
-            'Another package named "websocket" hides websocket-client.',
-            hint="pip uninstall websocket; pip install --force-reinstall websocket-client",
-        )
-    return websocket
+    def _flush_answers(self) -> None:
+        try:
+            self._buffer.flush()
+        except OSError:
+            # The next ``flush`` raises it: what the server sent before comes first.
+            pass

@@ -1,4 +1,4 @@
-"""How to reach the gateway: address, key, headers, proxy, TLS; each checked when it is given."""
+"""Where connections go: address, key, headers, proxy, and TLS, each checked when it is given."""
 
 import os
 import re
@@ -24,7 +24,7 @@ _LOOPBACK = re.compile(r"(?i)localhost|127\.[0-9.]+|::1")
 
 
 class Address(NamedTuple):
-    """Where to connect to."""
+    """Host, port, and whether TLS is used."""
 
     host: str
     port: int
@@ -32,7 +32,7 @@ class Address(NamedTuple):
 
     @classmethod
     def of(cls, url: str) -> "Address":
-        """The address in a ``ws://`` or ``wss://`` URL."""
+        """Return the address in a ``ws://`` or ``wss://`` URL."""
         parts = urlsplit(url)
         secure = parts.scheme == "wss"
         return cls(parts.hostname or "", parts.port or (443 if secure else 80), secure)
@@ -43,7 +43,7 @@ class Address(NamedTuple):
 
 
 class ServerEndpoint(NamedTuple):
-    """How to reach the gateway. The values of ``secret_headers`` are shown nowhere."""
+    """Where connections go, and how. No message, log or repr shows the values of ``secret_headers``."""
 
     base_url: str
     headers: Mapping[str, str]
@@ -53,12 +53,12 @@ class ServerEndpoint(NamedTuple):
 
     @property
     def address(self) -> Address:
-        """Host, port, and whether TLS is used."""
+        """The host, the port, and whether TLS is used."""
         return Address.of(self.base_url)
 
     @property
     def redaction(self) -> Redaction:
-        """Hides the key, and the values of the program's own headers."""
+        """Hides the key and the values of the program's own headers."""
         values = self.secret_headers.values()
         return Redaction(word for value in values for word in {value, value.split(" ")[-1]})
 
@@ -77,7 +77,10 @@ def make_endpoint(
     ca_certs: Optional[str],
     proxy: Optional[str],
 ) -> ServerEndpoint:
-    """Check what ``Client`` was given, or what the environment says in its place."""
+    """Check the arguments of ``Client``, or the environment in their place, and return the endpoint.
+
+    Raises ``ConfigurationError``, and ``AuthenticationError`` if there is no key.
+    """
     url = _base_url(base_url if base_url is not None else os.environ.get("SLNG_BASE_URL") or DEFAULT_BASE_URL)
     address = Address.of(url)
     overrides = _override_headers(dialect, world_part, region)
@@ -91,7 +94,7 @@ def make_endpoint(
 
 
 def _key(api_key: Optional[str]) -> str:
-    """The key, checked and never shown."""
+    """Return the key. Raises an error that does not show it."""
     key = api_key if api_key is not None else os.environ.get("SLNG_API_KEY")
     if key is None or key == "":
         raise AuthenticationError(
@@ -111,7 +114,7 @@ def _base_url(url: object) -> str:
         raise ConfigurationError(f"{expected}: a string without blanks.")
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  (raises for a port that is none)
+        parts.port  # noqa: B018  (raises ValueError for a port out of range)
     except ValueError:
         raise ConfigurationError(f"{expected}, with a host and a port that exist.") from None
     if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
@@ -128,7 +131,7 @@ def _base_url(url: object) -> str:
 
 
 def _override_headers(dialect: Dialect, world_part: Optional[str], region: Optional[str]) -> Dict[str, str]:
-    """The gateway's override headers [SLNG region-override]."""
+    """Return the gateway's override headers [SLNG region-override]."""
     headers = {}
     if world_part is not None:
         if world_part not in dialect.world_parts:
@@ -147,7 +150,7 @@ def _override_headers(dialect: Dialect, world_part: Optional[str], region: Optio
 
 
 def _own_headers(headers: Optional[Mapping[str, str]], overrides: Mapping[str, str]) -> Dict[str, str]:
-    """Headers of the user's, but for those that an argument gives too. A value may be a secret."""
+    """Return the user's headers, except those that an argument sets. A value may be a secret."""
     if headers is None:
         return {}
     if not isinstance(headers, Mapping):
@@ -178,7 +181,7 @@ def _ssl_context(ssl_context: Any, ca_certs: Optional[str]) -> Any:
 
 
 def _default_ssl_context(ca_certs: Optional[str]) -> ssl.SSLContext:
-    """A context that verifies the server, by the system's authorities or by those in a file or folder."""
+    """Return a context that verifies the server by the system's authorities, or by those given."""
     try:
         folder = ca_certs if ca_certs and os.path.isdir(ca_certs) else None
         context = ssl.create_default_context(cafile=None if folder else ca_certs, capath=folder)
@@ -191,9 +194,9 @@ def _default_ssl_context(ca_certs: Optional[str]) -> ssl.SSLContext:
 
 
 def _proxy_for(address: Address, proxy: Optional[str]) -> Optional[str]:
-    """The proxy to use: the given one, none where it is empty, else what the environment names."""
+    """Return the given proxy, None if it is empty, or the proxy that the environment names."""
     if proxy is None:
-        # Here, because it brings all of http.client with it.
+        # Imported here because it loads http.client.
         from urllib.request import getproxies, proxy_bypass
 
         if proxy_bypass(f"{address.host}:{address.port}"):
@@ -205,7 +208,7 @@ def _proxy_for(address: Address, proxy: Optional[str]) -> Optional[str]:
     if proxy and "://" not in proxy:
         proxy = f"http://{proxy}"
     if proxy and not _is_http_proxy(proxy):
-        # Not shown: it may hold a password.
+        # The message does not show the value, which may hold a password.
         raise ConfigurationError(
             "proxy must be an address such as http://host:3128; other kinds are not known."
         )

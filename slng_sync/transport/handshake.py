@@ -1,115 +1,139 @@
-"""The upgrade: the socket as websocket-client sees it meanwhile, and what a refusal says."""
+"""The upgrade of a connection to a WebSocket, by websocket-client."""
 
-import math
 import re
 import time
-from typing import Dict, List, Mapping, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Dict, List, Optional
 
-from ..errors import AuthenticationError, ConnectError, ProtocolError, QuotaError, SlngError
-from ..redaction import Redaction
-from .connecting import Opening
-from .transport import Transport
+from ..errors import ConnectError, ProtocolError, SlngError
+from ..waiting import NEVER
+from .buffered_socket import BufferedSocket
+from .deadline import READABLE, WRITABLE, Deadline
+from .endpoint import ServerEndpoint
+from .refusal import refusal
 
-__all__ = ["HandshakePipe", "Refused"]
+if TYPE_CHECKING:
+    from .limited_websocket import LimitedWebSocket
+
+__all__ = ["upgrade"]
 
 HEAD_LIMIT = 64 << 10
 BODY_LIMIT = 64 << 10
-BODY_PATIENCE = 2.0
-"""Seconds to wait for the body of a refusal: its status has come, and says the most."""
+BODY_SECONDS = 2.0
+"""The wait for the body of a refusal. The status has come by then, and matters more."""
 BODY_SHOWN = 500
-LONGEST_RETRY_AFTER = 86400.0
 
-_REDIRECTS = (301, 302, 303, 307, 308)
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r\n)")
 _CHUNK_SIZE = re.compile(rb"(?:^|\r\n)[0-9a-fA-F]{1,8}\r\n")
 
 
+def upgrade(
+    endpoint: ServerEndpoint, path: str, buffer: BufferedSocket, deadline: Deadline
+) -> "LimitedWebSocket":
+    """Return the open WebSocket. Frames that came with the answer are left in ``buffer``.
+
+    Raises ``ConnectError``, ``ProtocolError`` if the answer is too long, OSError, and as ``deadline``.
+    """
+    from .limited_websocket import LimitedWebSocket, WebSocketException
+
+    sock = HandshakeSocket(endpoint, buffer, deadline)
+    websocket = LimitedWebSocket(buffer)
+    connect: Any = websocket.connect
+    url = endpoint.base_url.rstrip("/") + path
+    try:
+        connect(url, socket=sock, redirect_limit=0, suppress_origin=True)
+    except (Refused, WebSocketException, ValueError):
+        raise sock.refusal() from None
+    # From now on websocket-client reads and writes the buffers only.
+    websocket.sock = None
+    buffer.feed(sock.rest)
+    return websocket
+
+
 class Refused(Exception):
-    """The server has answered, but not with 101."""
+    """The server has answered with a status other than 101."""
 
 
-class HandshakePipe:
-    """The socket as the library sees it during the upgrade: it waits, within the bounds of the opening.
+class HandshakeSocket:
+    """The socket that websocket-client sees during the upgrade. It waits, up to the deadline.
 
-    Headers of ours are put in here, below the library, whose trace would print them; and what must not get
-    through is taken out of the answer before the library reads it: secrets that the server repeats, and
-    cookies, which the library would keep for the whole process.
+    It adds the endpoint's headers below websocket-client, whose trace would print them. It removes from the
+    answer what websocket-client must not read: secrets that the server repeats, and cookies, which
+    websocket-client keeps for the whole process. It refuses every status but 101, redirects included.
     """
 
     _closed = False
 
-    def __init__(
-        self, transport: Transport, opening: Opening, headers: Mapping[str, str], redaction: Redaction
-    ) -> None:
-        self._transport = transport
-        self._opening = opening
+    def __init__(self, endpoint: ServerEndpoint, buffer: BufferedSocket, deadline: Deadline) -> None:
+        headers = {**endpoint.headers, **endpoint.secret_headers}
         self._headers = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self._redaction = redaction
+        self._redaction = endpoint.redaction
+        self._buffer = buffer
+        self._deadline = deadline
         self._answer = bytearray()
         self._head = b""
-        self._read_up_to = 0
+        self._at = 0
         self.rest = b""
-        """What came behind the head: the first frames, or the body of a refusal."""
+        """What came after the head: the first frames, or the body of a refusal."""
+
+    # For websocket-client.
 
     def gettimeout(self) -> float:
+        """Return 0, so that websocket-client calls ``recv`` and ``send`` once and does not wait itself."""
         return 0.0
 
     def settimeout(self, timeout: Optional[float]) -> None:
-        """The opening bounds every wait."""
+        """Do nothing: the deadline limits every wait."""
 
     def fileno(self) -> int:
-        return self._transport.sock.fileno()
+        """Return the socket's file number."""
+        return self._buffer.sock.fileno()
 
     def send(self, data: bytes) -> int:
-        lines = [
-            line for line in data[:-2].splitlines(keepends=True) if not line.lower().startswith(b"cookie:")
-        ]
-        self._transport.send(b"".join(lines) + self._headers.encode("ascii") + b"\r\n")
+        """Send the request, with the endpoint's headers and without cookies."""
+        lines = data[:-2].splitlines(keepends=True)
+        kept = [line for line in lines if not line.lower().startswith(b"cookie:")]
+        self._buffer.send(b"".join(kept) + self._headers.encode("ascii") + b"\r\n")
         return len(data)
 
     def recv(self, size: int) -> bytes:
+        """Return bytes of the answer's head."""
         if not self._head:
             self._read_head()
-        data = self._head[self._read_up_to : self._read_up_to + size]
-        self._read_up_to += len(data)
+        data = self._head[self._at : self._at + size]
+        self._at += len(data)
         return data
 
     def shutdown(self, how: int) -> None:
-        """The transport is closed by whoever opened it."""
+        """Do nothing: the owner of the connection closes the socket."""
 
     def close(self) -> None:
-        """The transport is closed by whoever opened it."""
+        """Do nothing: the owner of the connection closes the socket."""
 
-    @property
-    def has_answer(self) -> bool:
-        """Whether anything came at all."""
-        return bool(self._answer)
+    # For ``upgrade``.
 
     def refusal(self) -> ConnectError:
-        """What a refusal says: its status, and its body as far as it comes soon."""
+        """Return the error for an answer that refuses, with as much of its body as comes soon."""
+        address = str(self._deadline.address)
+        if not self._answer:
+            return ConnectError(
+                f"{address} closed the connection without an answer.",
+                hint="Check base_url: is it the address of an SLNG gateway?",
+                retryable=True,
+            )
         match = _STATUS_LINE.match(self._head)
-        headers = _headers(self._head)
-        until = time.monotonic() + BODY_PATIENCE
-        body = bytearray(self.rest)
-        while (
-            match and not _is_whole(body, headers) and not self._transport.at_end and len(body) < BODY_LIMIT
-        ):
-            try:
-                body += self._read(until)
-            except (SlngError, OSError):
-                break
-        said = bytes(body)
-        if "chunked" in headers.get("transfer-encoding", ""):
-            said = _CHUNK_SIZE.sub(b"", said)
-        shown = self._redaction.text(" ".join(said.decode("utf-8", "replace").split()))[:BODY_SHOWN]
-        return _refusal(int(match[1]) if match else None, headers, shown, str(self._opening.address))
+        headers = _parse_headers(self._head)
+        body = self._read_body(headers) if match else b""
+        text = " ".join(body.decode("utf-8", "replace").split())
+        return refusal(
+            int(match[1]) if match else None, headers, self._redaction.text(text)[:BODY_SHOWN], address
+        )
 
     def _read_head(self) -> None:
         """Wait for the whole head of the answer. Raises ``Refused`` unless it is a 101."""
-        while b"\r\n\r\n" not in self._answer and not self._transport.at_end:
+        while b"\r\n\r\n" not in self._answer and not self._buffer.at_end:
             if len(self._answer) > HEAD_LIMIT:
                 raise ProtocolError("The server's answer to the upgrade is too long.")
-            self._answer += self._read(self._opening.deadline)
+            self._answer += self._read()
         head, end, self.rest = bytes(self._answer).partition(b"\r\n\r\n")
         lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"set-cookie")]
         self._head = self._redaction.text((b"\r\n".join(lines) + end).decode("latin-1")).encode("latin-1")
@@ -117,77 +141,39 @@ class HandshakePipe:
         if not end or not match or match[1] != b"101":
             raise Refused
 
-    def _read(self, until: float) -> bytes:
-        """Wait for more."""
-        self._transport.flush()
-        data = self._transport.receive()
-        if not data and not self._transport.at_end:
-            bounds = self._opening._replace(deadline=min(until, self._opening.deadline))
-            bounds.wait(self._transport.sock, write=bool(self._transport.backlog))
-        return bytes(data)
+    def _read_body(self, headers: Dict[str, str]) -> bytes:
+        until = time.monotonic() + BODY_SECONDS
+        body = bytearray(self.rest)
+        try:
+            while not _is_whole(body, headers) and len(body) < BODY_LIMIT and not self._buffer.at_end:
+                if time.monotonic() >= until:
+                    break
+                body += self._read(until)
+        except (SlngError, OSError):
+            # The part of the body that came is shown.
+            pass
+        is_chunked = "chunked" in headers.get("transfer-encoding", "")
+        return _CHUNK_SIZE.sub(b"", body) if is_chunked else bytes(body)
+
+    def _read(self, until: float = NEVER) -> bytes:
+        """Send what is left of the request, and return what has come. Wait once if nothing has."""
+        buffer = self._buffer
+        buffer.flush()
+        buffer.fill()
+        if buffer.is_empty and not buffer.at_end:
+            events = READABLE | WRITABLE if buffer.backlog else READABLE
+            self._deadline.wait(buffer.sock, events, until=until)
+        return buffer.take()
 
 
-def _refusal(status: Optional[int], headers: Mapping[str, str], said: str, address: str) -> ConnectError:
-    """The error for an upgrade that was answered with anything but 101 [SLNG errors page]."""
-    if status is None or status == 101:
-        return ConnectError(
-            f"{address} did not answer as a WebSocket server.",
-            hint="Check base_url: is it the address of an SLNG gateway?",
-            headers=headers,
-        )
-    kind, hint = _kind(status)
-    said = "" if status in _REDIRECTS else said
-    return kind(
-        f"{address} refused the connection with status {status}{': ' + said if said else ''}.",
-        status=status,
-        body=said,
-        hint=hint,
-        retryable=status in (408, 409, 425, 429) or status >= 500,
-        retry_after=_retry_after(headers.get("retry-after")),
-        headers=headers,
-    )
-
-
-def _kind(status: int) -> Tuple[Type[ConnectError], str]:
-    if status in (401, 403):
-        return AuthenticationError, "Check the API key (SLNG_API_KEY), and that it may use this model."
-    if status == 402:
-        return QuotaError, "The account has no credit left."
-    if status == 429:
-        return QuotaError, "Too many requests or streams at once: try again later."
-    if status in _REDIRECTS:
-        return ConnectError, "Redirects are not followed, so that the key goes nowhere else: check base_url."
-    if status in (400, 404, 422):
-        return ConnectError, "Check the model, world_part, region and base_url."
-    if status < 400:
-        return ConnectError, "Check base_url: is it the address of an SLNG gateway?"
-    return ConnectError, "Try again later."
-
-
-def _is_whole(body: bytearray, headers: Mapping[str, str]) -> bool:
+def _is_whole(body: bytearray, headers: Dict[str, str]) -> bool:
     if "chunked" in headers.get("transfer-encoding", ""):
         return body.endswith(b"0\r\n\r\n")
     length = headers.get("content-length", "")
     return bool(re.fullmatch(r"\d{1,9}", length)) and len(body) >= int(length)
 
 
-def _headers(head: bytes) -> Dict[str, str]:
+def _parse_headers(head: bytes) -> Dict[str, str]:
     lines: List[str] = head.decode("latin-1").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines)
     return {name.strip().lower(): value.strip() for name, colon, value in pairs if colon}
-
-
-def _retry_after(value: Optional[str]) -> Optional[float]:
-    """Seconds, from a number of them or from a date [RFC 9110, 10.2.3]."""
-    if not value:
-        return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            import email.utils
-
-            seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except (TypeError, ValueError, OverflowError):
-            return None
-    return min(max(0.0, seconds), LONGEST_RETRY_AFTER) if math.isfinite(seconds) else None

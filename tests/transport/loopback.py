@@ -16,12 +16,15 @@ import time
 from base64 import b64encode
 from hashlib import sha1
 from types import TracebackType
-from typing import Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
+from typing import TYPE_CHECKING, Any, Awaitable, Callable, Dict, List, NamedTuple, Optional, Tuple, Type
 
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from slng_sync import Client, Session, SlngError, Soniox
+from slng_sync import SlngError, Soniox
+
+if TYPE_CHECKING:
+    from slng_sync import Client, Session
 
 KEY = "sk-loopback/0123456789+abcdef"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
@@ -34,8 +37,10 @@ CONFIRMED = {"tokens": [{"text": "<fin>", "is_final": True}]}
 FINISHED = {"tokens": [], "finished": True}
 
 
-def client(url: str, **options: Any) -> Client:
+def client(url: str, **options: Any) -> "Client":
     """A client that does not try again: what happens here happens once."""
+    from slng_sync import Client
+
     options.setdefault("reconnect", False)
     options.setdefault("api_key", KEY)
     return Client(options.pop("model", None) or Soniox(), base_url=url, **options)
@@ -423,7 +428,7 @@ class Took:
         assert kind is not None or took < self._bound, f"it took {took:.1f} s, not under {self._bound:g} s"
 
 
-def end_of(session: Session) -> SlngError:
+def end_of(session: "Session") -> SlngError:
     """The error that ends a session, told by ``wait`` and by nothing after it."""
     try:
         session.wait(LONG)

@@ -509,6 +509,7 @@ class TestSession:
 
 def test_another_package_of_the_name_websocket_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyPI has a package that takes websocket-client's place: the error says which, and how to mend it."""
+    monkeypatch.delitem(sys.modules, "slng_sync.transport.limited_websocket", raising=False)
     monkeypatch.setitem(sys.modules, "websocket", types.ModuleType("websocket"))
     with RawServer(after_upgrade(polite)) as server:
         with pytest.raises(ConfigurationError, match="hides websocket-client") as caught:

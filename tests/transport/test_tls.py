@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import hashlib
+import selectors
 import shutil
 import socket
 import ssl
@@ -34,11 +35,9 @@ from websockets.asyncio.server import ServerConnection
 
 from slng_sync import ConnectError, ConnectionLost, Soniox
 from slng_sync.dialects.base import Frame
-from slng_sync.transport.connecting import Opening
-from slng_sync.transport.connection import Closed, open_connection
+from slng_sync.transport.connecting import ConnectAttempt
+from slng_sync.transport.connection import Closed, Message, Received
 from slng_sync.transport.endpoint import make_endpoint
-from slng_sync.transport.frames import Message
-from slng_sync.transport.transport import WakeUp, wait
 
 
 def context_for(authority: trustme.CA, *names: str, **options: Any) -> ssl.SSLContext:
@@ -278,7 +277,7 @@ class TestBothWays:
         assert told.errors == []
 
     def test_thousands_of_frames_both_ways(self, server_context: ssl.SSLContext, ca_file: str) -> None:
-        """Under one lock, one thread sends thousands of frames, another reads thousands: none is harmed."""
+        """One thread sends thousands of frames while it reads thousands: none is harmed."""
         count = 4000
 
         async def talk(websocket: ServerConnection, gateway: Gateway) -> None:
@@ -312,46 +311,31 @@ def payload(number: int) -> bytes:
 
 
 def converse(url: str, ca_file: str, count: int) -> List[bytes]:
-    """Send and read on one connection, as a session does: one lock, held by nobody who waits."""
-    route = make_endpoint(Soniox(), "key", None, None, url, None, None, ca_file, None)
-    wake = WakeUp()
-    lock = threading.Lock()
-    opening = Opening(route.address, LONG, time.monotonic() + LONG, wake, lambda: False)
-    connection = open_connection(route, "/", opening)
-    heard: List[bytes] = []
-
-    def send_all() -> None:
-        for number in range(count):
-            while True:
-                with lock:
-                    connection.transport.flush()
-                    if not connection.transport.backlog:
-                        connection.send(Frame(payload(number), binary=True))
-                        break
-                wake.ring()
-                time.sleep(0.0005)
-
-    sender = threading.Thread(target=send_all)
-    sender.start()
-    try:
-        closed = False
-        until = time.monotonic() + 2 * LONG
-        while not closed:
+    """Send and read on one connection, as ``slng-io`` does: one thread, one poll."""
+    endpoint = make_endpoint(Soniox(), "key", None, None, url, None, None, ca_file, None)
+    attempt = ConnectAttempt(endpoint, "/", LONG)
+    attempt.start().result(LONG)
+    connection = attempt.take()
+    messages = (Frame(payload(number), binary=True) for number in range(count))
+    heard: List[Received] = []
+    until = time.monotonic() + 2 * LONG
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.sock, selectors.EVENT_READ)
+        while not heard or not isinstance(heard[-1], Closed):
             assert time.monotonic() < until, "the conversation does not end"
-            with lock:
-                received = connection.receive()
-                early, backlog = connection.has_more, connection.transport.backlog > 0
-            heard += [bytes(each.payload) for each in received if isinstance(each, Message)]
-            closed = any(isinstance(each, Closed) for each in received)
-            if not (early or closed):
-                wait(connection.transport.sock, wake, 1.0, write=backlog)
-                with lock:
-                    connection.transport.flush()
-    finally:
-        sender.join(LONG)
-        connection.close()
-        wake.close()
-    return heard
+            while not connection.backlog:
+                message = next(messages, None)
+                if message is None:
+                    break
+                connection.send(message)
+                connection.flush()
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if connection.backlog else 0)
+            selector.modify(connection.sock, events)
+            selector.select(0 if connection.has_more else 1.0)
+            connection.flush()
+            heard += connection.receive()
+    connection.close()
+    return [each.payload for each in heard if isinstance(each, Message)]
 
 
 def test_a_plain_socket_is_no_tls(ca_file: str) -> None:
