@@ -118,11 +118,10 @@ def _is_link(path: str, error: Exception) -> bool:
 
 def _is_same(path: str, other: Any) -> bool:
     """Return whether ``other``, a path or an open file, is the file at ``path``."""
-    if isinstance(other, (str, os.PathLike)) and os.path.realpath(path) == os.path.realpath(
-        os.fsdecode(other)
-    ):
-        return True
     try:
+        if isinstance(other, (str, os.PathLike)):
+            if os.path.realpath(path) == os.path.realpath(os.fsdecode(other)):
+                return True
         own, others = os.stat(path), _status(other)
     except (OSError, ValueError):
         return False
