@@ -9,6 +9,7 @@ connection takes it: a chunk wakes nobody, and a frame one thread.
 
 import threading
 import time
+from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Union
 
 from ..audio.format import AudioFormat
@@ -37,8 +38,11 @@ if TYPE_CHECKING:
     from ..audio.voice_gate import Heard, VoiceGate
     from ..storage.spill import Spill
     from ..storage.trace_writer import TraceWriter
+    from ..storage.writer import FileWriter
 
 __all__ = ["Stream"]
+
+FILES_TIMEOUT = 2.0
 
 # For the paths of every chunk and frame: some Pythons look a member up by a function in Python.
 STREAMING, DRAINING = State.STREAMING, State.DRAINING
@@ -100,11 +104,16 @@ class Stream:
         self.trace: Optional[TraceWriter] = None
         self.changes = Changes()
         self.lock = self.changes.lock
+        self.writer: Optional[FileWriter] = None
+        if record is not None or trace is not None or settings.spill is not None:
+            from ..storage import writer
+
+            self.writer = writer.FileWriter(_Pump(self))
         self.queue = SendQueue(
             audio_format,
             capacity_seconds=settings.buffer_seconds,
             chunk_seconds=settings.chunk_seconds,
-            store=_store(settings.spill, audio_format),
+            store=self._store(settings.spill),
         )
         self.intake = AudioInput(
             self.queue,
@@ -402,12 +411,14 @@ class Stream:
         if self._record_path is not None:
             from ..storage.recorder import Recorder
 
-            self.intake.record = Recorder(self._record_path, self.audio_format, self.delivery.tell)
+            assert self.writer is not None
+            self.intake.record = Recorder(self._record_path, self.audio_format, self.writer)
         if self._trace_path is not None:
             from ..storage.trace_writer import TraceWriter
 
+            assert self.writer is not None
             try:
-                self.trace = TraceWriter(self._trace_path, self.delivery.tell, audio=self._trace_audio)
+                self.trace = TraceWriter(self._trace_path, self.writer, audio=self._trace_audio)
             except BaseException:
                 self.close_files()
                 raise
@@ -421,6 +432,20 @@ class Stream:
                 self.trace.end(complete=self.complete, drained=drained)
             self.intake.record = self.trace = None
             self.queue.leave(complete=self.complete)
+        if self.writer is not None:
+            self.writer.close()
+            wait([self.writer.done], timeout=FILES_TIMEOUT)
+            self.writer.abandon()
+            for problem in self.writer.take_problems():
+                self.delivery.tell(problem)
+
+    def _store(self, folder: Optional[str]) -> "Optional[Spill]":
+        if folder is None:
+            return None
+        from ..storage.spill import Spill
+
+        assert self.writer is not None
+        return Spill(folder, self.audio_format, self.writer)
 
     # Small things.
 
@@ -473,9 +498,18 @@ class Stream:
             self.fault = None
 
 
-def _store(folder: Optional[str], audio_format: AudioFormat) -> "Optional[Spill]":
-    if folder is None:
-        return None
-    from ..storage.spill import Spill
+class _Pump:
+    """The wake-up of a ``FileWriter``: audio was loaded, or there is a problem to deliver."""
 
-    return Spill(folder, audio_format)
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+
+    def set(self) -> None:
+        """Send what was loaded and deliver problems."""
+        stream = self._stream
+        with stream.lock:
+            if stream.writer is not None and stream.state < State.CLOSED:
+                for problem in stream.writer.take_problems():
+                    stream.delivery.tell(problem)
+                stream.pump()
+        stream.wake_up()

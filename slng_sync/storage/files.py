@@ -119,14 +119,17 @@ def _is_link(path: str, error: Exception) -> bool:
 def _is_same(path: str, other: Any) -> bool:
     """Return whether ``other``, a path or an open file, is the file at ``path``."""
     try:
-        if isinstance(other, (str, os.PathLike)):
-            if os.path.realpath(path) == os.path.realpath(os.fsdecode(other)):
-                return True
+        if isinstance(other, (str, os.PathLike)) and _real(path) == _real(other):
+            return True
         own, others = os.stat(path), _status(other)
     except (OSError, ValueError):
         return False
     # A terminal or /dev/null may be read and written at once.
     return others is not None and stat.S_ISREG(own.st_mode) and os.path.samestat(own, others)
+
+
+def _real(path: Path) -> str:
+    return os.path.realpath(os.fsdecode(path))
 
 
 def _status(source: Any) -> Optional[os.stat_result]:
