@@ -59,7 +59,7 @@ class Stream:
     __slots__ = """
         _ear _record_path _trace_audio _trace_path aborted audio_format call_keeper capture changes close_by
         complete connections delivery dialect dispatch fault ignored intake io_thread line lock muted
-        never_opened outcome queue reader settings state trace wake
+        never_opened outcome queue reader settings state trace wake writer
     """.split()
 
     def __init__(
@@ -408,6 +408,13 @@ class Stream:
         self.wake_up()
 
     def _open_files(self) -> None:
+        try:
+            self._open_record_and_trace()
+        except BaseException:
+            self.close_files()
+            raise
+
+    def _open_record_and_trace(self) -> None:
         if self._record_path is not None:
             from ..storage.recorder import Recorder
 
@@ -417,11 +424,7 @@ class Stream:
             from ..storage.trace_writer import TraceWriter
 
             assert self.writer is not None
-            try:
-                self.trace = TraceWriter(self._trace_path, self.writer, audio=self._trace_audio)
-            except BaseException:
-                self.close_files()
-                raise
+            self.trace = TraceWriter(self._trace_path, self.writer, audio=self._trace_audio)
 
     def close_files(self) -> None:
         with self.lock:
@@ -507,9 +510,13 @@ class _Pump:
     def set(self) -> None:
         """Send what was loaded and deliver problems."""
         stream = self._stream
-        with stream.lock:
-            if stream.writer is not None and stream.state < State.CLOSED:
-                for problem in stream.writer.take_problems():
-                    stream.delivery.tell(problem)
-                stream.pump()
+        # Whoever holds the lock longer waits for the files, and takes the problems itself.
+        if stream.lock.acquire(timeout=0.5):
+            try:
+                if stream.writer is not None and stream.state < State.CLOSED:
+                    for problem in stream.writer.take_problems():
+                        stream.delivery.tell(problem)
+                    stream.pump()
+            finally:
+                stream.lock.release()
         stream.wake_up()

@@ -329,21 +329,25 @@ class OutputFile:
         if self._is_complete:
             return
         self._is_complete = True
+        failure: Optional[OSError] = None
         try:
             self._sink.complete()
         except OSError as error:
-            self._report(error)
+            failure = error
+        # First, so that abandoning the writer does not report the file again.
         self._writer.remove(self)
+        if failure is not None:
+            self._report(failure)
 
     def _fail(self, error: OSError) -> None:
         """Keep what was written whole, and report the problem."""
         self._is_open, self._is_complete = False, True
-        self._report(error)
         try:
             self._sink.complete()
         except OSError as another:
             logger.debug("%s: closing after a failure: %s", self.option, reason_of(another))
         self._writer.remove(self)
+        self._report(error)
 
     def _report(self, error: OSError) -> None:
         # An abandoned file was reported when it was abandoned.
