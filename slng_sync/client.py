@@ -210,7 +210,7 @@ class Client:
         played, but for the last second. ``trace`` is a file for every message and its time, one JSON object
         a line, for ``replay``: spoken words stand in it, the key does not, and audio only with
         ``trace_audio``. Where the disk takes no more, the file ends, ``on_error`` is told, and the session
-        goes on.
+        goes on. Both must be other files than the source. New files are readable by their owner only.
 
         Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
         """

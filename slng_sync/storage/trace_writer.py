@@ -51,7 +51,6 @@ class TraceWriter:
     def __init__(self, path: Path, writer: FileWriter, *, audio: bool = False) -> None:
         name = check_path("trace", path)
         self._file = writer.open("trace", name, lambda: _LineFile(name, writer))
-        self._is_over = False
         self._with_audio = audio
         self._begun = time.monotonic()
         self._protocol: Optional[StreamProtocol] = None
@@ -105,7 +104,6 @@ class TraceWriter:
     def end(self, *, complete: bool, drained: bool) -> None:
         """Write the last line and queue the end of the file. ``drained``: the session ended in order."""
         self._line("session", "end", {"complete": complete, "drained": drained})
-        self._is_over = True
         self._file.close()
 
     def _audio(self, frame: Frame, frames: int, begin: Optional[int]) -> None:
@@ -136,7 +134,7 @@ class TraceWriter:
         return self._redaction.text(said)
 
     def _line(self, direction: str, kind: str, data: object, **beside: Any) -> None:
-        if self._is_over:
+        if not self._file.is_open:
             return
         t_ms = round((time.monotonic() - self._begun) * 1000)
         line: Dict[str, Any] = {"t_ms": t_ms, "dir": direction, "kind": kind}

@@ -16,7 +16,7 @@ from ..audio.wav_writer import write_whole
 from ..errors import SlngError, WaitTimeout
 from ..log import logger, stack_of
 from ..system_limits import refused
-from ..waiting import NEVER, SLICE
+from ..waiting import SLICE
 from .files import reason_of, stopped, unwritable
 
 __all__ = ["Abandoned", "FileWriter", "Job", "OutputFile", "Sink", "Unfinished", "Wakeable"]
@@ -85,11 +85,13 @@ class FileWriter:
     """The queue of ``slng-writer`` and its thread, which the first job starts. Never blocks its callers.
 
     ``done`` is a future that completes once every file is closed, on the thread ``slng-writer``. ``wakeup``
-    is set after a problem or loaded audio.
+    is set after a problem or loaded audio. ``writes`` counts the writes so far: a disk that is only slow
+    changes it, one that hangs does not.
     """
 
     def __init__(self, wakeup: Optional[Wakeable] = None, *, limit: int = QUEUE_BYTES) -> None:
         self.done: Future[None] = Future()
+        self.writes = 0
         self._wakeup = wakeup
         self._limit = limit
         # Reentrant: a signal handler may call in while its own thread holds the lock.
@@ -136,7 +138,7 @@ class FileWriter:
             left = until - time.monotonic()
             if left <= 0:
                 raise WaitTimeout(f"The disk did not answer within {timeout:g} s.")
-            concurrent.futures.wait([result], timeout=min(left, SLICE) if SLICE != NEVER else left)
+            concurrent.futures.wait([result], timeout=min(left, SLICE))
         return result.result()
 
     def submit(self, job: Job, size: int = 0) -> bool:
@@ -227,6 +229,7 @@ class FileWriter:
         """Write ``data`` to an unbuffered file, unless the writer was abandoned. Raises ``OSError``."""
         self.check()
         write_whole(file, data)
+        self.writes += 1
 
     def _opened(self, option: str, opening: Callable[[], Sink]) -> "OutputFile":
         self.check()
@@ -292,7 +295,7 @@ class OutputFile:
         self._writer = writer
         self._sink = sink
         # Set to False by either thread, never back: that the other one sees it late does no harm.
-        self._is_open = True
+        self.is_open = True
         self._is_complete = False
 
     @property
@@ -302,14 +305,14 @@ class OutputFile:
 
     def write(self, data: bytes) -> None:
         """Queue data. Where the queue is full, the file ends here and the problem is reported."""
-        if self._is_open and not self._writer.submit(lambda: self._write(data), len(data)):
+        if self.is_open and not self._writer.submit(lambda: self._write(data), len(data)):
             self.close()
             self._writer.report(stopped(self.option, self.name, "the disk is too slow", SLOW))
 
     def close(self) -> None:
         """Queue the end of the file."""
-        if self._is_open:
-            self._is_open = False
+        if self.is_open:
+            self.is_open = False
             self._writer.submit(self._complete)
 
     def release(self) -> None:
@@ -341,7 +344,7 @@ class OutputFile:
 
     def _fail(self, error: OSError) -> None:
         """Keep what was written whole, and report the problem."""
-        self._is_open, self._is_complete = False, True
+        self.is_open, self._is_complete = False, True
         try:
             self._sink.complete()
         except OSError as another:

@@ -145,10 +145,10 @@ class TestHungDisk:
         (problem,) = problems(writer)
         assert "stopped (the disk did not answer)" in problem
         file.write(b"four")
-        done = disk.done
+        writes = writer.writes
         disk.answer()
         writer.done.result(PATIENCE)
-        assert disk.done == done + 1
+        assert writer.writes == writes + 1
         assert (tmp_path / "file").read_bytes() == b"onetwo"
         assert problems(writer) == []
 
