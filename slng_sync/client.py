@@ -225,7 +225,7 @@ class Client:
         played, but for the last second. ``trace`` is a file for every message and its time, one JSON object
         a line, for ``replay``: spoken words stand in it, the key does not, and audio only with
         ``trace_audio``. Where the disk takes no more, the file ends, ``on_error`` is told, and the session
-        goes on.
+        goes on. Both must be other files than the source. New files are readable by their owner only.
 
         ``wait=False`` returns at once with the session in ``CONNECTING``; audio is captured from that moment.
         The event ``Ready`` of a model that sends it, the first transcript, or an error (``on_error``, then

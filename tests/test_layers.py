@@ -42,6 +42,7 @@ FOR_FEW = (
     "storage.spill",
     "subtitles",
     "storage.trace_writer",
+    "storage.writer",
 )
 
 MODULES = sorted(path.relative_to(PACKAGE) for path in PACKAGE.rglob("*.py"))

@@ -3,28 +3,29 @@
 Chunks know where they begin on the session's clock, so a run may have gaps. No I/O of its own, no lock.
 """
 
-from typing import Callable, Iterator, List, NamedTuple, Optional, Protocol, Tuple, Union
+from typing import Callable, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
 
 __all__ = ["Audio", "AudioBuffer", "Chunk", "Store", "Stored"]
 
 
 class Stored(Protocol):
-    """Audio in a store, used as bytes are: its length in bytes, its parts, and ``bytes()`` to read it back.
+    """Audio in a store, used as bytes are: its length in bytes, its parts, and ``load`` to read it back.
 
-    Reading raises ``OSError``. ``joined`` is the audio with what follows it, where both lie together.
+    ``load`` returns None while the store is reading, and raises ``OSError`` where it cannot read. ``joined``
+    is the audio with what follows it, where both lie together.
     """
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, part: slice) -> "Stored": ...
 
-    def __bytes__(self) -> bytes: ...
+    def load(self) -> Optional[bytes]: ...
 
     def joined(self, later: "Stored") -> "Optional[Stored]": ...
 
 
 class Store(Protocol):
-    """Where audio is kept that has no room in memory. Positions are in frames."""
+    """Where audio is kept that has no room in memory. Positions are in frames. No method waits."""
 
     @property
     def trouble(self) -> str:
@@ -35,6 +36,9 @@ class Store(Protocol):
 
     def settle(self, position: int) -> None:
         """What lies before ``position`` is not needed any more."""
+
+    def leave(self, audio: Sequence[Tuple[int, bytes]]) -> None:
+        """Keep these chunks and their positions too, and leave all audio where it is: the session is over."""
 
 
 Audio = Union[bytes, Stored]
@@ -175,8 +179,8 @@ class AudioBuffer:
                 return limit, True
         return length, False
 
-    def cut(self, length: int, unreadable: Callable[[int], None]) -> Tuple[List[Chunk], bytes]:
-        """Remove so many frames without a gap and read them.
+    def cut(self, length: int, unreadable: Callable[[int], None]) -> Optional[Tuple[List[Chunk], bytes]]:
+        """Remove so many frames without a gap and read them. None where a store has to load them first.
 
         Gives fewer, or none, where a store cannot give back its audio: that chunk is told to ``unreadable``.
         """
@@ -187,20 +191,25 @@ class AudioBuffer:
             self.frames -= length
             self.in_memory -= length
             return [first], first.audio
-        chunks: List[Chunk] = []
         parts: List[bytes] = []
-        while length > 0:
-            whole = self.length(self.first)
-            chunk = self.pop_frames(length)
+        is_readable = True
+        left = length * self._width
+        for chunk in self.chunks:
+            audio = chunk.audio[:left]
             try:
-                parts.append(bytes(chunk.audio))
+                pcm = audio if isinstance(audio, bytes) else audio.load()
             except OSError:
-                if self.length(chunk) < whole:
-                    self.pop()
-                unreadable(whole)
+                is_readable = False
                 break
-            chunks.append(chunk)
-            length -= self.length(chunk)
+            if pcm is None:
+                return None
+            parts.append(pcm)
+            left -= len(pcm)
+            if not left:
+                break
+        chunks = [self.pop_frames(len(part) // self._width) for part in parts]
+        if not is_readable:
+            unreadable(self.length(self.pop()))
         return chunks, parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _count(self, chunk: Chunk, sign: int) -> None:

@@ -208,7 +208,7 @@ class SendQueue:
         """What to send next: audio, a mark, or None when there is less than a chunk.
 
         Audio before a mark, or before a gap, leaves however short it is; ``flush`` asks for the same
-        at the end of the queue.
+        at the end of the queue. None as well while the store loads the audio that is next.
         """
         with self.lock:
             while True:
@@ -219,8 +219,8 @@ class SendQueue:
                 if not length:
                     return None
                 pcm = self._send(length)
-                # Nothing, where it could not be read back: what comes after it is next.
-                if pcm:
+                # Empty, where it could not be read back: what comes after it is next.
+                if pcm or pcm is None:
                     return pcm
 
     def padding(self, seconds: float) -> bytes:
@@ -362,9 +362,7 @@ class SendQueue:
                 return
             chunks = [each for each in (*self._replay, *self._unsent) if self._replay.end(each) > self.settled]
             if not all(each.is_in_memory for each in chunks):
-                for start, audio in chunks:
-                    if isinstance(audio, bytes):
-                        self.store.keep(start, audio)
+                self.store.leave([(start, audio) for start, audio in chunks if isinstance(audio, bytes)])
 
     def _kept(self, store: Store, pcm: bytes) -> Audio:
         """Audio as it is kept: in memory, or in the store."""
@@ -391,8 +389,11 @@ class SendQueue:
         length, must_leave = self._unsent.contiguous(limit)
         return length if self.chunk <= length or flush or must_leave or mark else 0
 
-    def _send(self, length: int) -> bytes:
-        chunks, pcm = self._unsent.cut(length, self._note_unreadable)
+    def _send(self, length: int) -> Optional[bytes]:
+        cut = self._unsent.cut(length, self._note_unreadable)
+        if cut is None:
+            return None
+        chunks, pcm = cut
         if chunks:
             start = chunks[0].start
             if start != self._continues_at:

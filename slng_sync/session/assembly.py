@@ -96,6 +96,16 @@ class Request:
 
         return VoiceGate(audio_format, gate=self.gate, finalize_after=self.finalize_after, levels=self.levels)
 
+    def check_files(self) -> None:
+        """Raise ``ConfigurationError`` where ``record``, ``trace`` and the source are not different files."""
+        if self.record is None and self.trace is None:
+            return
+        from ..storage.files import check_distinct, check_not_source
+
+        check_not_source("record", self.record, self.source)
+        check_not_source("trace", self.trace, self.source)
+        check_distinct("record", self.record, "trace", self.trace)
+
     def _check_apart(self) -> None:
         from .sessions import names_asked_for
 
@@ -129,6 +139,7 @@ class Assembly:
         """The session that was asked for, or one for each channel; not open yet."""
         if request.is_apart:
             return self._apart(request)
+        request.check_files()
         assert request.channels is None or isinstance(request.channels, int)
         reader = request.reader(request.channels)
         audio_format = self._format(request, reader, request.channels)

@@ -1,15 +1,16 @@
-"""Audio on disk: what has no room in the send queue while there is no connection.
+"""Audio on disk: the store of a send queue that is full while there is no connection.
 
-A session makes a folder of its own when it needs one, named after the time, the process and a count. In it
-stand WAV files of a minute each, named after the second of the session at which they begin. A file goes when
-its audio is settled, the folder with its last file.
+A session creates a folder of its own when it needs one, ``20260131-093000-4711-RANDOM``: the time, the
+process and a random part. It holds WAV files of a minute each, named after the second of the session at which
+they begin. A file is removed once its audio is settled, the folder with its last file.
 
-What a session leaves that ended too early, or whose process was killed, can be played, and transcribed::
+A session that ended too early, or whose process was killed, leaves files to transcribe::
 
     for path in sorted(Path("FOLDER").glob("*/*.wav")):
         print(client.transcribe(path).text)
 
-No file stays open: each is opened for each piece, and its header says at once how long it is.
+``slng-writer`` does all disk access. No file stays open between two chunks, and each header says at once how
+long its file is.
 """
 
 import contextlib
@@ -17,117 +18,428 @@ import errno
 import itertools
 import os
 import shutil
+import tempfile
+import threading
 import time
+from bisect import bisect_left, bisect_right
 from collections import deque
-from dataclasses import dataclass
-from typing import Deque, Optional
+from typing import Deque, List, Optional, Sequence, Tuple
 
 from ..audio.format import AudioFormat
-from ..audio.wav_writer import HEADER_BYTES, wav_header, write_whole
+from ..audio.wav_writer import HEADER_BYTES, wav_header
+from ..waiting import NEVER
+from .files import create_beside, open_to_append, open_to_read, reason_of, stopped
+from .writer import FileWriter
 
 __all__ = ["Spill", "StoredAudio"]
 
 FILE_SECONDS = 60.0
+READ_AHEAD_SECONDS = 10.0
+HELD_BYTES = 8_000_000
+"""Audio in memory that the disk has not taken yet."""
 LEAST_FREE = 100_000_000
 """Bytes that are left to others on the disk."""
 
-_count = itertools.count(1)
+TOO_SLOW = "the disk is too slow"
+NO_WRITER = "nothing writes to disk any more"
+LEFT = "Make room on the disk, or give another folder next time. What was written can be read."
 
 
-@dataclass(frozen=True)
 class StoredAudio:
-    """A piece of a file, used as bytes are. Reading it raises ``OSError``."""
+    """Audio in a spill, from ``start`` on, in frames. Its length, as that of bytes, is in bytes."""
 
-    path: str
-    offset: int
-    size: int
+    __slots__ = ("size", "spill", "start")
+
+    def __init__(self, spill: "Spill", start: int, size: int) -> None:
+        self.spill = spill
+        self.start = start
+        self.size = size
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, part: slice) -> "StoredAudio":
         start, stop, _ = part.indices(self.size)
-        return StoredAudio(self.path, self.offset + start, max(0, stop - start))
+        return StoredAudio(self.spill, self.start + self.spill.frames(start), max(0, stop - start))
 
-    def __bytes__(self) -> bytes:
-        with open(self.path, "rb", buffering=0) as file:
-            file.seek(self.offset)
-            pcm = file.read(self.size)
-        if len(pcm) < self.size:
-            raise OSError(errno.EIO, "the file is shorter than it was", self.path)
-        return pcm
+    def load(self) -> Optional[bytes]:
+        """Return the audio; None while it is read from disk. Raises ``OSError`` where it cannot be read."""
+        return self.spill.load(self.start, self.start + self.spill.frames(self.size))
 
     def joined(self, later: object) -> "Optional[StoredAudio]":
-        """Both as one, where they lie together."""
-        if not isinstance(later, StoredAudio) or later.path != self.path:
+        """Return both as one where the other follows, up to a minute, the length of a file."""
+        if not isinstance(later, StoredAudio) or later.spill is not self.spill:
             return None
-        together = self.offset + self.size == later.offset
-        return StoredAudio(self.path, self.offset, self.size + later.size) if together else None
+        frames = self.spill.frames(self.size)
+        if later.start != self.start + frames or frames >= self.spill.file_frames:
+            return None
+        return StoredAudio(self.spill, self.start, self.size + later.size)
 
 
 class Spill:
-    """A session's folder of WAV files in ``folder``: the store of its send queue. Positions are in frames."""
+    """A session's folder of WAV files in ``folder``: the store of its send queue. Positions are in frames.
 
-    def __init__(self, folder: str, audio_format: AudioFormat) -> None:
-        begun = time.strftime("%Y%m%d-%H%M%S")
-        self.folder = os.path.join(folder, f"{begun}-{os.getpid()}-{next(_count)}")
+    Any thread calls ``keep``, ``settle``, ``leave`` and ``load``; they never wait for the disk. Audio stays
+    in memory until ``slng-writer`` has written it, at most ``HELD_BYTES``. A write that fails is tried again
+    with the next chunk. The writer's wake-up is set once audio that ``load`` asked for is in memory.
+    """
+
+    def __init__(self, folder: str, audio_format: AudioFormat, writer: FileWriter) -> None:
         self.trouble = ""
-        self._parent = folder
-        self._format = audio_format
-        self._files: Deque[_SpillFile] = deque()
+        self.file_frames = audio_format.frames(FILE_SECONDS)
+        self._width = audio_format.frame_bytes
+        self._read_ahead = audio_format.frames(READ_AHEAD_SECONDS)
+        self._writer = writer
+        self._folder = _Folder(folder, audio_format, self.file_frames, writer)
+        self._lock = threading.RLock()
+        # Under the lock. ``slng-writer`` alone uses the folder.
+        self._unwritten = _Blocks(self._width)
+        self._loaded = _Blocks(self._width)
+        self._is_queued = False
+        self._settled = 0
+        self._written = 0
+        # Where the first file ends. Set by ``slng-writer`` alone, before it looks at ``_settled`` again.
+        self._removable_at = NEVER
+        self._failure = ""
+        self._wanted: Optional[int] = None
+        self._is_needed = False
+        self._unreadable: Optional[Tuple[int, OSError]] = None
+
+    def frames(self, size: int) -> int:
+        """Return how many frames so many bytes are."""
+        return size // self._width
+
+    # Any thread.
 
     def keep(self, position: int, pcm: bytes) -> Optional[StoredAudio]:
-        """Write audio; None where the disk does not take it, for the reason that is in ``trouble``."""
-        try:
-            if shutil.disk_usage(self._parent).free < LEAST_FREE + len(pcm):
-                raise OSError(errno.ENOSPC, f"less than {LEAST_FREE // 1_000_000} MB are free")
-            stored = self._file_at(position).append(pcm)
-        except OSError as error:
-            self.trouble = error.strerror or type(error).__name__
-            self._leave_file()
+        """Take the audio that begins at ``position``. None where the disk is behind; ``trouble`` says why."""
+        if not pcm:
             return None
-        self.trouble = ""
+        with self._lock:
+            if self._unwritten.size + len(pcm) > HELD_BYTES:
+                self.trouble = self._failure or TOO_SLOW
+                stored = None
+            else:
+                self.trouble = ""
+                self._unwritten.add(position, pcm)
+                stored = StoredAudio(self, position, len(pcm))
+            self._queue_work()
         return stored
 
     def settle(self, position: int) -> None:
-        """Remove the files that end before ``position``, and the folder with the last of them."""
-        while self._files and self._files[0].end <= position:
+        """Forget the audio before ``position``, and remove the files that end before it."""
+        with self._lock:
+            self._settled = max(self._settled, position)
+            self._unwritten.remove_until(position)
+            self._loaded.remove_until(position)
+            if position >= self._removable_at:
+                self._queue_work()
+
+    def leave(self, audio: Sequence[Tuple[int, bytes]]) -> None:
+        """Keep this audio as well, whatever its size, and leave all of it on disk: the session is over.
+
+        What cannot be written is reported to the ``FileWriter``.
+        """
+        with self._lock:
+            for position, pcm in audio:
+                self._unwritten.add(position, pcm)
+            rest = _Rest(self, self._writer)
+            self._writer.add(rest)
+            self._queue_work()
+            rest.close()
+
+    def load(self, start: int, end: int) -> Optional[bytes]:
+        """Return the audio from ``start`` to ``end``. None while it is read from disk, and some after it.
+
+        Raises ``OSError`` where it cannot be read.
+        """
+        with self._lock:
+            self._loaded.remove_until(start)
+            parts: List[bytes] = []
+            at = start
+            while at < end:
+                part = self._loaded.part(at, end) or self._unwritten.part(at, end)
+                if not part:
+                    self._need(start, at)
+                    return None
+                parts.append(part)
+                at += self.frames(len(part))
+            self._read_on(end)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    @property
+    def folder(self) -> str:
+        """The path of the session's folder, or of its parent where it has none yet."""
+        return self._folder.path or self._folder.parent
+
+    def _need(self, start: int, missing: int) -> None:
+        """Ask for the audio at ``missing``, without which there is nothing to send."""
+        if self._unreadable is not None:
+            (position, error), self._unreadable = self._unreadable, None
+            if position == missing:
+                raise error
+        if missing == start:
+            # A new connection went back to ``start``, or a gap was passed.
+            self._loaded.clear()
+        self._is_needed = True
+        self._want(missing)
+
+    def _read_on(self, end: int) -> None:
+        """Ask for what follows the loaded audio before it is all taken."""
+        loaded = self._loaded.end
+        if self._loaded.size and loaded - end < self._read_ahead // 2 and loaded < self._written:
+            self._want(loaded)
+
+    def _want(self, position: int) -> None:
+        if self._wanted != position:
+            self._wanted = position
+            self._queue_work()
+
+    def _queue_work(self) -> None:
+        if not self._is_queued:
+            self._is_queued = self._writer.submit(self._work)
+            if not self._is_queued:
+                self._failure = NO_WRITER
+
+    # The thread ``slng-writer``.
+
+    def _work(self) -> None:
+        """Read what is asked for, remove what is settled, write what is kept, until nothing is left to do."""
+        with self._lock:
+            self._is_queued = False
+        is_done = False
+        while not is_done:
+            self._read()
+            self._folder.remove_until(self._settled)
+            is_done = not self._write() and self._wanted is None
+            self._removable_at = self._folder.first_end
+
+    def _read(self) -> None:
+        with self._lock:
+            wanted = self._wanted
+        if wanted is None:
+            return
+        pcm, failure = b"", None
+        try:
+            pcm = self._folder.read(wanted, self._read_ahead)
+        except OSError as error:
+            failure = error
+        with self._lock:
+            if self._wanted != wanted:
+                return
+            self._wanted, is_needed, self._is_needed = None, self._is_needed, False
+            if failure is None:
+                self._loaded.add(wanted, pcm)
+            elif is_needed:
+                self._unreadable = (wanted, failure)
+        self._writer.wake_up()
+
+    def _write(self) -> bool:
+        """Write the first chunk that is kept. False where there is none, or the disk does not take it."""
+        with self._lock:
+            first = self._unwritten.first
+        if first is None:
+            return False
+        position, pcm = first
+        try:
+            self._folder.write(position, pcm)
+        except OSError as error:
+            with self._lock:
+                self._failure = reason_of(error)
+            return False
+        with self._lock:
+            self._failure = ""
+            self._written = position + self.frames(len(pcm))
+            # It may have been settled while it was written.
+            self._unwritten.remove(position)
+        return True
+
+    def finish(self) -> None:
+        """Write what is left, and report what the disk does not take. For ``slng-writer``, at the end."""
+        self._work()
+        with self._lock:
+            frames, failure = self.frames(self._unwritten.size), self._failure or TOO_SLOW
+            self._unwritten.clear()
+        if frames and not self._writer.is_abandoned:
+            self._writer.report(stopped("spill", self.folder, failure, LEFT))
+
+
+class _Rest:
+    """What a session leaves in its spill, until it is written."""
+
+    option = "spill"
+
+    def __init__(self, spill: Spill, writer: FileWriter) -> None:
+        self._spill = spill
+        self._writer = writer
+        self._is_closed = False
+
+    @property
+    def name(self) -> str:
+        """The folder."""
+        return self._spill.folder
+
+    def close(self) -> None:
+        """Queue the report."""
+        if not self._is_closed:
+            self._is_closed = True
+            self._writer.submit(self._finish)
+
+    def release(self) -> None:
+        """Do nothing: no file stays open."""
+
+    def _finish(self) -> None:
+        self._spill.finish()
+        self._writer.remove(self)
+
+
+class _Blocks:
+    """Chunks of audio in memory in the order of their positions. No lock of its own."""
+
+    def __init__(self, width: int) -> None:
+        self.size = 0
+        self._width = width
+        self._starts: List[int] = []
+        self._chunks: List[bytes] = []
+
+    @property
+    def first(self) -> Optional[Tuple[int, bytes]]:
+        """The first chunk with its position."""
+        return (self._starts[0], self._chunks[0]) if self._starts else None
+
+    @property
+    def end(self) -> int:
+        """Where the last chunk ends."""
+        return self._end(-1) if self._starts else 0
+
+    def add(self, position: int, pcm: bytes) -> None:
+        """Add a chunk; ordinarily it is the last."""
+        at = bisect_right(self._starts, position)
+        self._starts.insert(at, position)
+        self._chunks.insert(at, pcm)
+        self.size += len(pcm)
+
+    def part(self, start: int, end: int) -> bytes:
+        """Return the audio from ``start`` to ``end`` or the end of its chunk; empty if it is not here."""
+        at = bisect_right(self._starts, start) - 1
+        if at < 0 or self._end(at) <= start:
+            return b""
+        first = self._starts[at]
+        return self._chunks[at][(start - first) * self._width : (end - first) * self._width]
+
+    def remove_until(self, position: int) -> None:
+        """Remove the chunks that end at ``position`` or before it."""
+        count = 0
+        while count < len(self._starts) and self._end(count) <= position:
+            self.size -= len(self._chunks[count])
+            count += 1
+        del self._starts[:count], self._chunks[:count]
+
+    def remove(self, position: int) -> None:
+        """Remove the chunk that begins at ``position``, if it is here."""
+        at = bisect_left(self._starts, position)
+        if at < len(self._starts) and self._starts[at] == position:
+            self.size -= len(self._chunks[at])
+            del self._starts[at], self._chunks[at]
+
+    def clear(self) -> None:
+        """Remove everything."""
+        self._starts.clear()
+        self._chunks.clear()
+        self.size = 0
+
+    def _end(self, at: int) -> int:
+        return self._starts[at] + len(self._chunks[at]) // self._width
+
+
+class _Folder:
+    """The folder and its files. ``slng-writer`` alone uses it; all methods raise ``OSError``."""
+
+    def __init__(self, parent: str, audio_format: AudioFormat, file_frames: int, writer: FileWriter) -> None:
+        self.parent = parent
+        self.path: Optional[str] = None
+        self._format = audio_format
+        self._file_bytes = file_frames * audio_format.frame_bytes
+        self._writer = writer
+        self._files: Deque[_SpillFile] = deque()
+
+    @property
+    def first_end(self) -> float:
+        """Where the first file ends; infinity where there is no file."""
+        return self._files[0].end if self._files else NEVER
+
+    def write(self, position: int, pcm: bytes) -> None:
+        """Append audio to the last file, or to a new one where it does not follow it."""
+        self._writer.check()
+        try:
+            if shutil.disk_usage(self.parent).free < LEAST_FREE + len(pcm):
+                raise OSError(errno.ENOSPC, f"less than {LEAST_FREE // 1_000_000} MB are free")
+            self._file_at(position).append(pcm)
+        except OSError:
+            if not self._writer.is_abandoned:
+                self._leave_file()
+            raise
+
+    def read(self, position: int, frames: int) -> bytes:
+        """Return the audio at ``position``, up to ``frames`` or the end of its file, at least one frame."""
+        self._writer.check()
+        for file in self._files:
+            if file.start <= position < file.end:
+                return file.read(position, frames)
+        raise OSError(errno.ENOENT, "the audio is not on disk")
+
+    def remove_until(self, position: int) -> None:
+        """Remove the files that end at ``position`` or before it, and the folder with the last of them."""
+        while self._files and self._files[0].end <= position and not self._writer.is_abandoned:
             self._remove(self._files.popleft())
 
     def _file_at(self, position: int) -> "_SpillFile":
         last = self._files[-1] if self._files else None
-        if last is not None and not last.is_full and last.end == position:
+        if last is not None and last.end == position and not last.is_full:
             return last
-        with contextlib.suppress(FileExistsError):
-            # What was spoken is not for everybody on this computer.
-            os.mkdir(self.folder, 0o700)
-        name = f"{self._format.seconds(position):010.3f}.wav"
-        self._files.append(_SpillFile(os.path.join(self.folder, name), self._format, position))
-        return self._files[-1]
+        if self.path is None or os.path.islink(self.path) or not os.path.isdir(self.path):
+            # New, with a name that nobody else can know in advance, and readable by its owner only.
+            prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
+            self.path = tempfile.mkdtemp(prefix=prefix, dir=self.parent)
+        name = os.path.join(self.path, f"{self._format.seconds(position):010.3f}.wav")
+        file = _SpillFile(name, self._format, position, self._file_bytes, self._writer)
+        self._files.append(file)
+        return file
 
     def _leave_file(self) -> None:
-        """Write no more into the last file, which has not taken what it should; what it has counts."""
+        """Write no more into the last file, which did not take a chunk; its header counts what it has."""
         if self._files and self._files[-1].is_empty:
             self._remove(self._files.pop())
         elif self._files:
             self._files[-1].is_full = True
+        else:
+            self._remove_folder()
 
     def _remove(self, file: "_SpillFile") -> None:
         with contextlib.suppress(OSError):
             os.unlink(file.path)
         if not self._files:
+            self._remove_folder()
+
+    def _remove_folder(self) -> None:
+        path, self.path = self.path, None
+        if path is not None:
             with contextlib.suppress(OSError):
-                os.rmdir(self.folder)
+                os.rmdir(path)
 
 
 class _SpillFile:
-    """One WAV file without gaps; ``end`` is its end on the session's clock. Made by the first ``append``."""
+    """One WAV file without gaps, from ``start`` to ``end``. The first ``append`` creates it."""
 
-    def __init__(self, path: str, audio_format: AudioFormat, start: int) -> None:
+    def __init__(
+        self, path: str, audio_format: AudioFormat, start: int, full_at: int, writer: FileWriter
+    ) -> None:
         self.path = path
-        self.end = start
+        self.start = self.end = start
         self.is_full = False
         self._format = audio_format
+        self._full_at = full_at
+        self._writer = writer
         self._size = 0
 
     @property
@@ -135,15 +447,28 @@ class _SpillFile:
         """Whether nothing was written into it."""
         return self._size == 0
 
-    def append(self, pcm: bytes) -> StoredAudio:
-        """Write audio, then the header that counts it in. Raises ``OSError``."""
-        offset = HEADER_BYTES + self._size
-        with open(self.path, "wb" if self.is_empty else "r+b", buffering=0) as file:
-            file.seek(offset)
-            write_whole(file, pcm)
+    def append(self, pcm: bytes) -> None:
+        """Write audio, then the header that counts it."""
+        if self.is_empty:
+            file, self.path = create_beside(self.path, itertools.count(1))
+        else:
+            file = open_to_append(self.path)
+        with file:
+            file.seek(HEADER_BYTES + self._size)
+            self._writer.write(file, pcm)
             file.seek(0)
-            file.write(wav_header(self._format, self._size + len(pcm)))
+            self._writer.write(file, wav_header(self._format, self._size + len(pcm)))
         self._size += len(pcm)
         self.end += len(pcm) // self._format.frame_bytes
-        self.is_full = self._size >= self._format.frames(FILE_SECONDS) * self._format.frame_bytes
-        return StoredAudio(self.path, offset, len(pcm))
+        self.is_full = self._size >= self._full_at
+
+    def read(self, position: int, frames: int) -> bytes:
+        """Return the audio at ``position``. Fewer frames where the file is shorter, but at least one."""
+        width = self._format.frame_bytes
+        with open_to_read(self.path) as file:
+            file.seek(HEADER_BYTES + (position - self.start) * width)
+            pcm = file.read(min(frames, self.end - position) * width)
+        pcm = pcm[: len(pcm) // width * width]
+        if not pcm:
+            raise OSError(errno.EIO, "the file is shorter than it was", self.path)
+        return pcm

@@ -4,20 +4,18 @@
 audio nor the options of the session have to be there.
 """
 
-import contextlib
 import json
-import os
 import re
 import time
 from base64 import b64encode
-from typing import Any, BinaryIO, Dict, Optional
+from typing import Any, Dict, Optional
 
-from ..audio.wav_writer import write_whole
 from ..dialects.base import Dialect, Frame
 from ..protocol.stream_protocol import StreamProtocol
 from ..redaction import Redaction
 from ..validation import Path
-from .recorder import Tell, given_up, open_new
+from .files import check_path, open_to_replace
+from .writer import FileWriter
 
 __all__ = ["VERSION", "TraceWriter"]
 
@@ -41,31 +39,33 @@ class TraceWriter:
                 left out unless ``audio`` is true: ``@audio(1600 bytes)`` says how much PCM it was
 
     "open" is a connection that begins, with the model and the format of the audio; "lost" one that will be
-    replaced, with the reason; "end" the end of the session, without which its process was killed: each line
-    is written at once. Headers, and with them the key, are no messages; where the server repeats the key it
-    stands as ``***``. Where the disk takes no more, the trace ends, and ``tell`` is told why. Called with the
-    session's lock held.
+    replaced, with the reason; "end" the end of the session. A trace without it is that of a killed process.
+    Headers are not in it, so neither is the key; a key that the server repeats is replaced by ``***``.
+
+    One thread, ``slng-io``, calls the methods and formats the lines; ``slng-writer`` writes each at once.
+    Once the file is open nothing raises: problems are in ``FileWriter.take_problems``.
+
+    Raises ``ConfigurationError`` where the file cannot be written. The constructor waits for the disk.
     """
 
-    def __init__(self, path: Path, tell: Tell, *, audio: bool = False) -> None:
-        self._file: Optional[BinaryIO] = open_new("trace", path)
-        self._name = os.fsdecode(path)
-        self._tell = tell
+    def __init__(self, path: Path, writer: FileWriter, *, audio: bool = False) -> None:
+        name = check_path("trace", path)
+        self._file = writer.open("trace", name, lambda: _LineFile(name, writer))
         self._with_audio = audio
         self._begun = time.monotonic()
-        self._exchange: Optional[StreamProtocol] = None
+        self._protocol: Optional[StreamProtocol] = None
         self._redaction = Redaction()
         self._is_started = False
         self._stream_sent = self._sent = 0
 
-    def opened(self, exchange: StreamProtocol, redaction: Redaction) -> None:
-        """A connection begins; its messages follow."""
-        queue = exchange.queue
-        self._exchange, self._redaction, self._is_started = exchange, redaction, False
+    def opened(self, protocol: StreamProtocol, redaction: Redaction) -> None:
+        """Write that a connection begins; its messages follow."""
+        queue = protocol.queue
+        self._protocol, self._redaction, self._is_started = protocol, redaction, False
         self._stream_sent, self._sent = queue.stream_sent, queue.sent
         data = {
             "version": VERSION,
-            "model": exchange.dialect.model,
+            "model": protocol.dialect.model,
             "sample_rate": queue.audio_format.sample_rate,
             "channels": queue.audio_format.channels,
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -73,15 +73,15 @@ class TraceWriter:
         self._line("session", "open", data, at=queue.start(0.0))
 
     def sent(self, frame: Frame) -> None:
-        """A message goes out; called after it was chosen, and before the next one is."""
-        assert self._exchange is not None
-        queue = self._exchange.queue
+        """Write a message of the client's. Called after it was chosen and before the next one is."""
+        assert self._protocol is not None
+        queue = self._protocol.queue
         frames, moved = queue.stream_sent - self._stream_sent, queue.sent != self._sent
         self._stream_sent, self._sent = queue.stream_sent, queue.sent
         if frames:
             self._audio(frame, frames, queue.sent - frames if moved else None)
             return
-        purpose = _purpose(self._exchange.dialect, frame) if self._is_started else "start"
+        purpose = _purpose(self._protocol.dialect, frame) if self._is_started else "start"
         self._is_started = True
         at = None
         if purpose in ("finalize", "end") and queue.last_asked is not None:
@@ -89,31 +89,26 @@ class TraceWriter:
         self._message("client", frame.payload, frame.binary, **{"is": purpose}, at=at)
 
     def received(self, payload: bytes, binary: bool) -> None:
-        """A message came in."""
+        """Write a message of the server's."""
         self._message("server", payload, binary)
 
     def closed(self, code: int, reason: str) -> None:
-        """The server has closed, or the connection broke (1006)."""
+        """Write that the server has closed, or that the connection broke (1006)."""
         self._line("server", "close", {"code": code, "reason": reason})
 
     def lost(self, reason: str) -> None:
-        """The connection is given up; the next one goes on with what the queue has by now."""
-        assert self._exchange is not None
-        self._line("session", "lost", {"reason": reason}, at=self._exchange.queue.start(0.0))
+        """Write that the connection is lost. The next one begins where the queue stands now."""
+        assert self._protocol is not None
+        self._line("session", "lost", {"reason": reason}, at=self._protocol.queue.start(0.0))
 
     def end(self, *, complete: bool, drained: bool) -> None:
-        """The session is over: in order where it was ``drained``. Complete the file."""
+        """Write the last line and queue the end of the file. ``drained``: the session ended in order."""
         self._line("session", "end", {"complete": complete, "drained": drained})
-        if self._file is not None:
-            try:
-                self._file.close()
-            except OSError as error:
-                self._give_up(error)
-            self._file = None
+        self._file.close()
 
     def _audio(self, frame: Frame, frames: int, begin: Optional[int]) -> None:
-        assert self._exchange is not None
-        audio_format = self._exchange.queue.audio_format
+        assert self._protocol is not None
+        audio_format = self._protocol.queue.audio_format
         if not self._with_audio:
             data = f"@audio({frames * audio_format.frame_bytes} bytes)"
         else:
@@ -130,7 +125,7 @@ class TraceWriter:
             self._line(direction, "text", self._hidden(payload.decode("utf-8", "replace")), **beside)
 
     def _hidden(self, said: str) -> str:
-        """A text without the key, in whatever way its letters are escaped."""
+        """Return a text without the key, however its letters are escaped."""
         if "\\u" in said:
             plain = _ESCAPE.sub(lambda found: chr(int(found[1], 16)), said)
             hidden = self._redaction.text(plain)
@@ -139,7 +134,7 @@ class TraceWriter:
         return self._redaction.text(said)
 
     def _line(self, direction: str, kind: str, data: object, **beside: Any) -> None:
-        if self._file is None:
+        if not self._file.is_open:
             return
         t_ms = round((time.monotonic() - self._begun) * 1000)
         line: Dict[str, Any] = {"t_ms": t_ms, "dir": direction, "kind": kind}
@@ -147,19 +142,28 @@ class TraceWriter:
             if value is not None:
                 line[name] = round(value, 6) if isinstance(value, float) else value
         line["data"] = data
-        written = (_as_json(line) + "\n").encode("utf-8", "replace")
-        try:
-            write_whole(self._file, written)
-        except OSError as error:
-            self._give_up(error)
+        self._file.write((_as_json(line) + "\n").encode("utf-8", "replace"))
 
-    def _give_up(self, error: OSError) -> None:
-        """Leave the file as it is."""
-        file, self._file = self._file, None
-        if file is not None:
-            with contextlib.suppress(OSError):
-                file.close()
-        self._tell(given_up("trace", self._name, error))
+
+class _LineFile:
+    """The file as ``slng-writer`` writes it."""
+
+    def __init__(self, path: str, writer: FileWriter) -> None:
+        self.name = path
+        self._writer = writer
+        self._file = open_to_replace(path)
+
+    def write(self, data: bytes) -> None:
+        """Append a line."""
+        self._writer.write(self._file, data)
+
+    def complete(self) -> None:
+        """Close the file. Raises ``OSError``: a network drive may only now say that there is no room."""
+        self._file.close()
+
+    def release(self) -> None:
+        """Close the file."""
+        self._file.close()
 
 
 def _base64(payload: bytes) -> str:
@@ -167,7 +171,7 @@ def _base64(payload: bytes) -> str:
 
 
 def _purpose(dialect: Dialect, frame: Frame) -> str:
-    """What a message is that is neither the first one nor audio."""
+    """Return what a message is that is neither the first one nor audio."""
     if frame == dialect.finalize():
         return "finalize"
     if frame == dialect.keepalive():

@@ -1,7 +1,6 @@
 """A session's audio on disk: readable at any moment, and never the end of the session."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -10,193 +9,206 @@ from pathlib import Path
 from typing import Any, List
 
 import pytest
-from heard import Heard
-from test_session import BOTH, client_for, gateway
+from disks import PATIENCE, RATE, HungDisk, audio, finish, mode, problems, read, written
 
-from slng_sync import AudioFormat, Dialect, SlngError, Soniox
-from slng_sync.audio.wav import read_wav
-from slng_sync.gateway import Script
-from slng_sync.storage import recorder as recording_module
+from slng_sync import AudioFormat, ConfigurationError
+from slng_sync.storage import recorder as recorder_module
 from slng_sync.storage.recorder import Recorder
+from slng_sync.storage.writer import FileWriter
 
-FORMAT = AudioFormat(1000, 1)
+FORMAT = AudioFormat(RATE, 1)
 LINUX = pytest.mark.skipif(sys.platform != "linux", reason="uses what Linux has")
 
 
-def read(path: Path) -> bytes:
-    """The audio in a file, which both readers must find."""
-    with path.open("rb") as file:
-        ours = b"".join(read_wav(file, str(path)).chunks(file))
-    with wave.open(str(path)) as standard:
-        assert standard.readframes(standard.getnframes()) == ours
-    return ours
+class TestRecorder:
+    """The file itself."""
 
+    def test_it_can_be_read_while_it_grows(self, writer: FileWriter, tmp_path: Path) -> None:
+        """It is never more than a second behind."""
+        path = tmp_path / "talk.wav"
+        recorder = Recorder(path, FORMAT, writer)
+        for at in range(0, 5000, 50):
+            recorder.write(audio(at, 50))
+            written(writer)
+            counted = read(path) if at else b""
+            assert audio(0, at + 50).startswith(counted)
+            assert len(counted) >= 2 * (at + 50 - 1000)
+            assert path.stat().st_size == 44 + 2 * (at + 50)
+        recorder.close()
+        written(writer)
+        assert read(path) == audio(0, 5000)
+        recorder.close()
+        recorder.write(b"\0\0")
+        finish(writer)
+        assert read(path) == audio(0, 5000)
 
-def numbered(start: int, count: int) -> bytes:
-    return b"".join((at % 65536).to_bytes(2, "little") for at in range(start, start + count))
+    def test_audio_now_and_then_is_counted_at_once(
+        self, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """After a second without any."""
+        monkeypatch.setattr(recorder_module, "COUNT_SECONDS", 0.0)
+        recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
+        recorder.write(audio(0, 10))
+        written(writer)
+        assert read(tmp_path / "talk.wav") == audio(0, 10)
 
+    def test_no_audio_is_an_empty_file(self, writer: FileWriter, tmp_path: Path) -> None:
+        """And a WAV file all the same, complete when the writer is closed."""
+        Recorder(tmp_path / "talk.wav", FORMAT, writer)
+        finish(writer)
+        with wave.open(str(tmp_path / "talk.wav")) as file:
+            assert (file.getnframes(), file.getframerate()) == (0, RATE)
 
-KILLED = """
-import sys, time
-from slng_sync import Client
-session = Client("soniox", api_key="any", base_url=sys.argv[1]).listen(record=sys.argv[2], trace=sys.argv[3])
-for at in range(0, 80_000, 800):
-    session.send(b"".join((value % 65536).to_bytes(2, "little") for value in range(at, at + 800)))
-session.finalize(10)
-print("sent", flush=True)
-time.sleep(60)
-"""
+    def test_only_its_thread_writes(self, disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
+        """Where the disk hangs, audio is queued without a copy, and all of it is there in the end."""
+        recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
+        disk.hang()
+        for at in range(0, 3000, 50):
+            recorder.write(audio(at, 50))
+        assert disk.hangs.wait(PATIENCE)
+        recorder.close()
+        disk.answer()
+        finish(writer)
+        assert read(tmp_path / "talk.wav") == audio(0, 3000)
+        assert problems(writer) == []
 
+    def test_an_abandoned_recording_can_be_read(
+        self, disk: HungDisk, writer: FileWriter, tmp_path: Path
+    ) -> None:
+        """As its last header counts it; it is not touched any more."""
+        recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
+        recorder.write(audio(0, 1500))
+        written(writer)
+        disk.hang()
+        recorder.write(audio(1500, 1500))
+        recorder.write(audio(3000, 1500))
+        assert disk.hangs.wait(PATIENCE)
+        writer.abandon()
+        disk.answer()
+        finish(writer)
+        assert read(tmp_path / "talk.wav") == audio(0, 1500)
+        assert (tmp_path / "talk.wav").stat().st_size == 44 + 6000
+        assert len(problems(writer)) == 1
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
-def test_what_a_killed_process_leaves_can_be_played_and_replayed(tmp_path: Path) -> None:
-    """Of five seconds of audio the header counts four at least; every word that was heard is in the trace."""
-    record, trace, heard = tmp_path / "talk.wav", tmp_path / "talk.jsonl", Heard()
-    with gateway(Script.numbered(8, utterance=4)) as server:
-        command = [sys.executable, "-c", KILLED, server.url, str(record), str(trace)]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-            assert process.stdout is not None
-            assert process.stdout.readline() == "sent\n"
-            process.kill()
-        assert process.returncode == -signal.SIGKILL
-    with wave.open(str(record)) as file:
-        frames = file.getnframes()
-        assert 64_000 <= frames <= 80_000
-        assert file.readframes(frames) == numbered(0, frames)
-    assert record.stat().st_size == 44 + 160_000, "what is not counted yet is there all the same"
-    log = client_for(server.url, Soniox(), heard).replay(trace)
-    assert log.text == "one two three four five six seven eight"
+    @pytest.mark.parametrize("piece", [50, 999, 7000])
+    def test_what_wav_cannot_count_goes_on_in_another_file(
+        self, piece: int, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Without a gap, and without writing over a file that is there."""
+        monkeypatch.setattr(recorder_module, "LARGEST_DATA", 2501)
+        (tmp_path / "talk-3.wav").write_bytes(b"mine")
+        recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
+        for at in range(0, 7000, piece):
+            recorder.write(audio(at, min(piece, 7000 - at)))
+        finish(writer)
+        names = ["talk", "talk-2", *(f"talk-{number}" for number in range(4, 8))]
+        parts = [read(tmp_path / f"{name}.wav") for name in names]
+        assert b"".join(parts) == audio(0, 7000)
+        assert [len(part) for part in parts] == [2500] * 5 + [1500]
+        assert (tmp_path / "talk-3.wav").read_bytes() == b"mine"
+        if os.name != "nt":
+            assert {mode(tmp_path / f"{name}.wav") for name in names} == {0o600}
+
+    def test_another_file_that_cannot_be_made_is_reported(
+        self, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Once; the first one is whole."""
+        monkeypatch.setattr(recorder_module, "LARGEST_DATA", 2000)
+        folder = tmp_path / "stick"
+        folder.mkdir()
+        recorder = Recorder(folder / "talk.wav", FORMAT, writer)
+        recorder.write(audio(0, 900))
+        written(writer)
+        folder.rename(tmp_path / "elsewhere")
+        for _ in range(5):
+            recorder.write(audio(900, 200))
+        finish(writer)
+        assert problems(writer) == [
+            f"record: writing to {str(folder / 'talk-2.wav')!r} stopped (No such file or directory). "
+            "The session goes on."
+        ]
+        assert read(tmp_path / "elsewhere" / "talk.wav") == audio(0, 1000)
+
+    @LINUX
+    def test_what_cannot_be_rewound_is_reported(self, writer: FileWriter, tmp_path: Path) -> None:
+        """A pipe takes audio, and no header that counts it: the recording ends, and nothing is raised."""
+        path = tmp_path / "pipe"
+        os.mkfifo(path)
+        read_end: List[Any] = []
+        reader = threading.Thread(target=lambda: read_end.append(path.open("rb")))
+        reader.start()
+        recorder = Recorder(path, FORMAT, writer)
+        reader.join()
+        recorder.write(audio(0, 100))
+        recorder.write(audio(0, 100))
+        finish(writer)
+        read_end[0].close()
+        assert len(problems(writer)) == 1
+
+    @LINUX
+    def test_a_disk_that_is_full_from_the_beginning_is_refused(self, writer: FileWriter) -> None:
+        with pytest.raises(ConfigurationError, match="record: '/dev/full' cannot be written"):
+            Recorder("/dev/full", FORMAT, writer)
+
+    def test_what_is_no_path_is_refused(self, writer: FileWriter) -> None:
+        not_a_path: Any = 7
+        with pytest.raises(ConfigurationError, match="record must be the path"):
+            Recorder(not_a_path, FORMAT, writer)
 
 
 FULL = """
 import resource, sys
-from slng_sync import Client
+from slng_sync import AudioFormat
+from slng_sync.storage.recorder import Recorder
+from slng_sync.storage.writer import FileWriter
 resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))
-client = Client(sys.argv[1], api_key="any", base_url=sys.argv[2])
-client.on_error(lambda error: print("error", type(error).__name__, error, flush=True))
-with client.listen(**{sys.argv[3]: sys.argv[4]}, trace_audio=True) as session:
-    for _ in range(100):
-        session.send(bytes(1600))
-print("said", session.transcript.text, flush=True)
+writer = FileWriter()
+recorder = Recorder(sys.argv[1], AudioFormat(1000, 1), writer)
+for _ in range(100):
+    recorder.write(bytes(1600))
+writer.close()
+writer.done.result(20)
+for problem in writer.take_problems():
+    print(problem.message)
 """
 
 
 @LINUX
-@BOTH
-@pytest.mark.parametrize("option", ["record", "trace"])
-def test_a_full_disk_ends_the_file_and_not_the_session(dialect: Dialect, option: str, tmp_path: Path) -> None:
-    """It is told once, to on_error and to the log; what was written can be read."""
-    path = tmp_path / "talk"
-    with gateway(Script.numbered(6, utterance=3)) as server:
-        command = [sys.executable, "-c", FULL, dialect.model, server.url, option, str(path)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
-    error, said = done.stdout.splitlines()
-    assert said == "said one two three four five six"
-    assert (
-        error.startswith(f"error SlngError {option}: {str(path)!r} ends here")
-        and "No space left on device" in error
-    )
-    assert done.stderr.count("ends here") == 1
-    if option == "record":
-        assert 45_000 < len(read(path)) < 50_000
-    else:
-        assert client_for(server.url, dialect, Heard()).replay(path).text in said
-        assert path.stat().st_size == 50_000
+def test_a_disk_that_becomes_full_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
+    """With all chunks that were written whole. The problem is in the log as well."""
+    path = tmp_path / "talk.wav"
+    command = [sys.executable, "-c", FULL, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
+    (problem,) = done.stdout.splitlines()
+    assert problem.startswith(f"record: writing to {str(path)!r} stopped (")
+    assert problem in done.stderr
+    assert len(read(path)) == 31 * 1600
 
 
-@LINUX
-def test_a_disk_that_is_full_from_the_beginning_is_told_at_once() -> None:
-    """Before anything is connected."""
-    client = client_for("ws://127.0.0.1:9", Soniox(), Heard())
-    with pytest.raises(SlngError, match="record: '/dev/full' cannot be written"):
-        client.listen(record="/dev/full")
+KILLED = """
+import sys, time
+from slng_sync import AudioFormat
+from slng_sync.storage.recorder import Recorder
+from slng_sync.storage.writer import FileWriter
+writer = FileWriter()
+recorder = Recorder(sys.argv[1], AudioFormat(1000, 1), writer)
+for at in range(0, 5000, 50):
+    recorder.write(b"".join(each.to_bytes(2, "little") for each in range(at, at + 50)))
+writer.call(lambda: None, 20)
+print("written", flush=True)
+time.sleep(60)
+"""
 
 
-class TestAudioRecord:
-    """The file itself."""
-
-    def test_it_can_be_read_while_it_grows(self, tmp_path: Path) -> None:
-        """It is never more than a second behind."""
-        path = tmp_path / "talk.wav"
-        record = Recorder(path, FORMAT, pytest.fail)
-        for at in range(0, 5000, 50):
-            record.write(numbered(at, 50))
-            counted = read(path) if at else b""
-            assert numbered(0, at + 50).startswith(counted)
-            assert len(counted) >= 2 * (at + 50 - 1000)
-            assert path.stat().st_size == 44 + 2 * (at + 50)
-        record.close()
-        assert read(path) == numbered(0, 5000)
-        record.close()
-        record.write(b"\0\0")
-        assert read(path) == numbered(0, 5000)
-
-    def test_what_is_said_now_and_then_is_counted_at_once(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """After a second without any."""
-        monkeypatch.setattr(recording_module, "COUNT_SECONDS", 0.0)
-        record = Recorder(tmp_path / "talk.wav", FORMAT, pytest.fail)
-        record.write(numbered(0, 10))
-        assert read(tmp_path / "talk.wav") == numbered(0, 10)
-        record.close()
-
-    def test_no_audio_is_an_empty_file(self, tmp_path: Path) -> None:
-        """And a WAV file all the same."""
-        Recorder(tmp_path / "talk.wav", FORMAT, pytest.fail).close()
-        with wave.open(str(tmp_path / "talk.wav")) as file:
-            assert (file.getnframes(), file.getframerate()) == (0, 1000)
-
-    @pytest.mark.parametrize("piece", [50, 999, 7000])
-    def test_what_wav_cannot_count_goes_on_in_another_file(
-        self, piece: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Without a gap, and without writing over a file that is there."""
-        monkeypatch.setattr(recording_module, "LARGEST_DATA", 2501)
-        (tmp_path / "talk-3.wav").write_bytes(b"mine")
-        record = Recorder(tmp_path / "talk.wav", FORMAT, pytest.fail)
-        for at in range(0, 7000, piece):
-            record.write(numbered(at, min(piece, 7000 - at)))
-        record.close()
-        names = ["talk", "talk-2", *(f"talk-{number}" for number in range(4, 8))]
-        parts = [read(tmp_path / f"{name}.wav") for name in names]
-        assert b"".join(parts) == numbered(0, 7000)
-        assert [len(part) for part in parts] == [2500] * 5 + [1500]
-        assert (tmp_path / "talk-3.wav").read_bytes() == b"mine"
-
-    def test_another_file_that_cannot_be_made_is_told(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Once; the first one is whole."""
-        monkeypatch.setattr(recording_module, "LARGEST_DATA", 2000)
-        told: List[SlngError] = []
-        folder = tmp_path / "stick"
-        folder.mkdir()
-        record = Recorder(folder / "talk.wav", FORMAT, told.append)
-        record.write(numbered(0, 900))
-        folder.rename(tmp_path / "elsewhere")
-        for _ in range(5):
-            record.write(numbered(900, 200))
-        record.close()
-        assert [error.message for error in told] == [
-            f"record: {str(folder / 'talk-2.wav')!r} ends here, it cannot be written any more "
-            "(No such file or directory); the session goes on."
-        ]
-        assert read(tmp_path / "elsewhere" / "talk.wav") == numbered(0, 900) + numbered(900, 100)
-
-    @LINUX
-    def test_what_cannot_be_rewound_is_refused_or_told(self, tmp_path: Path) -> None:
-        """A pipe takes audio, and no header that counts it: the record ends, and nothing is raised."""
-        path = tmp_path / "pipe"
-        os.mkfifo(path)
-        told: List[SlngError] = []
-        read_end: List[Any] = []
-        reader = threading.Thread(target=lambda: read_end.append(path.open("rb")))
-        reader.start()
-        record = Recorder(path, FORMAT, told.append)
-        reader.join()
-        record.write(numbered(0, 100))
-        record.write(numbered(0, 100))
-        record.close()
-        read_end[0].close()
-        assert len(told) == 1
+def test_what_a_killed_process_leaves_can_be_played(tmp_path: Path) -> None:
+    """Of five seconds of audio the header counts four at least."""
+    path = tmp_path / "talk.wav"
+    command = [sys.executable, "-c", KILLED, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "written\n"
+        process.kill()
+    counted = read(path)
+    assert len(counted) >= 2 * 4000
+    assert audio(0, 5000).startswith(counted)
+    assert path.stat().st_size == 44 + 10_000, "what is not counted yet is there all the same"

@@ -1,149 +1,171 @@
 """Audio on disk: it comes back as it was, goes when it is settled, and stays where nothing answered."""
 
-import errno
 import os
 import shutil
 import signal
 import subprocess
 import sys
-import threading
-import time
-import wave
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any, List, Optional
 
 import pytest
-from heard import Heard
+from disks import PATIENCE, RATE, HungDisk, Wakeup, audio, finish, mode, positions, problems, read, written
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_reconnect import gateway
-from test_send_queue import RATE, audio, positions, taken
-from test_session import client_for
 
-from slng_sync import AudioLost, Client, Closed, ConfigurationError, Reconnecting, Reson8, Soniox, WaitTimeout
+from slng_sync import Client, ConfigurationError
 from slng_sync.audio.format import AudioFormat
-from slng_sync.audio.wav import read_wav
-from slng_sync.gateway import Faults, Script, Trouble
 from slng_sync.protocol.audio_buffer import AudioBuffer, Chunk
 from slng_sync.protocol.send_queue import END, FINALIZE, Mark, SendQueue
-from slng_sync.session.audio_input import AudioInput
 from slng_sync.storage import spill as spill_module
 from slng_sync.storage.spill import Spill
-from slng_sync.waiting import Changes
+from slng_sync.storage.writer import FileWriter
 
 FORMAT = AudioFormat(RATE, 1)
 SECOND = RATE
+POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions and links")
 
 
-def spilling(folder: Path, capacity: float = 1.0) -> SendQueue:
-    return SendQueue(FORMAT, capacity_seconds=capacity, store=Spill(str(folder), FORMAT))
+class Spilling(SendQueue):
+    """A send queue of a second with a folder, and what its engine does with it."""
+
+    __slots__ = ("dropped", "spill", "writer")
+
+    def __init__(self, folder: Path, writer: FileWriter, capacity: float = 1.0) -> None:
+        self.spill = Spill(str(folder), FORMAT, writer)
+        self.writer = writer
+        self.dropped: List[str] = []
+        super().__init__(FORMAT, capacity_seconds=capacity, store=self.spill)
+
+    def speak(self, frames: int, *, piece: int = 100) -> None:
+        """As a microphone does, which cannot wait."""
+        for _ in range(0, frames, piece):
+            self.put(audio(self.captured, piece))
+            if self.drop_oldest(self.excess):
+                self.dropped.append(self.spill.trouble)
+
+    def spoken(self, frames: int, *, piece: int = 100) -> None:
+        """Speak, and wait for the disk."""
+        self.speak(frames, piece=piece)
+        written(self.writer)
+
+    def next(self, *, flush: bool = False) -> Any:
+        """Take what is next, once it is loaded."""
+        taken = self.take(flush=flush)
+        while taken is None and self.spill._wanted is not None:
+            written(self.writer)
+            taken = self.take(flush=flush)
+        return taken
+
+    def everything(self) -> List[Any]:
+        return list(iter(self.next, None))
+
+    def heard(self) -> List[int]:
+        return [at for piece in self.everything() if isinstance(piece, bytes) for at in positions(piece)]
 
 
-def speak(queue: SendQueue, frames: int, *, piece: int = 100) -> None:
-    for _ in range(0, frames, piece):
-        queue.put(audio(queue.captured, piece))
-
-
-def heard(queue: SendQueue) -> List[int]:
-    return [at for piece in taken(queue) if isinstance(piece, bytes) for at in positions(piece)]
+@pytest.fixture
+def queue(writer: FileWriter, tmp_path: Path) -> Spilling:
+    return Spilling(tmp_path, writer)
 
 
 def wavs(folder: Path) -> List[Path]:
     return sorted(folder.glob("*/*.wav"))
 
 
-def read(path: Path) -> List[int]:
-    """The positions in a file, which both readers must find."""
-    with path.open("rb") as file:
-        wav = read_wav(file, str(path))
-        ours = b"".join(wav.chunks(file))
-    with wave.open(str(path)) as standard:
-        assert standard.readframes(standard.getnframes()) == ours
-        assert standard.getframerate() == wav.audio_format.sample_rate == RATE
-    return positions(ours)
+def names(folder: Path) -> List[str]:
+    return [path.name for path in wavs(folder)]
 
 
 class TestQueue:
     """The send queue with a folder."""
 
-    def test_what_has_no_room_comes_back_in_its_order(self, tmp_path: Path) -> None:
+    def test_what_has_no_room_comes_back_in_its_order(self, queue: Spilling, tmp_path: Path) -> None:
         """Room for one second, ten are spoken: all of it leaves, half a second a message."""
-        queue = spilling(tmp_path)
-        speak(queue, 10 * SECOND)
+        queue.spoken(10 * SECOND)
         assert len(wavs(tmp_path)) == 1
-        pieces = taken(queue)
-        assert pieces == [audio(start, 500) for start in range(0, 10 * SECOND, 500)]
+        assert queue.everything() == [audio(start, 500) for start in range(0, 10 * SECOND, 500)]
 
-    def test_memory_does_not_grow(self, tmp_path: Path) -> None:
-        """Ten minutes without a connection: a second of it in memory, and a handle for each file."""
-        queue = spilling(tmp_path)
-        speak(queue, 600 * SECOND, piece=500)
+    def test_memory_does_not_grow(self, queue: Spilling, tmp_path: Path) -> None:
+        """Two hours without a connection, and all of it read back: seconds in memory, a handle a file."""
+        for _ in range(120):
+            queue.spoken(60 * SECOND, piece=500)
+            assert queue.spill._unwritten.size == 0
         assert queue._unsent.in_memory == SECOND
-        assert len(queue._unsent) <= 2 + 10
-        assert len(wavs(tmp_path)) == 10
+        assert len(queue._unsent) <= 2 + 120
+        assert len(wavs(tmp_path)) == 120
+        at = 0
+        while (piece := queue.next()) is not None:
+            assert piece == audio(at, 500)
+            at += 500
+            # A block that is partly sent, and the next one.
+            assert queue.spill._loaded.size <= 2 * 20 * SECOND
+        assert at == 7200 * SECOND
 
-    def test_files_go_as_their_audio_is_settled(self, tmp_path: Path) -> None:
+    def test_files_go_as_their_audio_is_settled(self, queue: Spilling, tmp_path: Path) -> None:
         """One after the other, and the session's folder with the last."""
-        queue = spilling(tmp_path)
-        speak(queue, 181 * SECOND, piece=500)
-        assert [path.name for path in wavs(tmp_path)] == [
-            "000001.000.wav",
-            "000061.000.wav",
-            "000121.000.wav",
-        ]
-        taken(queue)
-        queue.settle(60.9)
-        assert len(wavs(tmp_path)) == 3
-        queue.settle(61.0)
-        assert len(wavs(tmp_path)) == 2
+        queue.spoken(181 * SECOND, piece=500)
+        assert names(tmp_path) == ["000001.000.wav", "000061.000.wav", "000121.000.wav"]
+        queue.everything()
+        for seconds, left in ((60.9, 3), (61.0, 2)):
+            queue.settle(seconds)
+            written(queue.writer)
+            assert len(wavs(tmp_path)) == left
         queue.settle(181.0)
+        written(queue.writer)
         assert list(tmp_path.iterdir()) == []
 
-    def test_what_was_sent_and_not_settled_is_sent_again_from_disk(self, tmp_path: Path) -> None:
+    def test_what_was_sent_and_not_settled_is_sent_again_from_disk(self, queue: Spilling) -> None:
         """Nothing that is on disk is forgotten for want of room."""
-        queue = spilling(tmp_path)
-        speak(queue, 8 * SECOND)
-        taken(queue)
+        queue.spoken(8 * SECOND)
+        queue.everything()
         queue.settle(2.345)
         assert queue.rewind() == 0
-        assert heard(queue) == list(range(2345, 8 * SECOND))
+        assert queue.heard() == list(range(2345, 8 * SECOND))
 
-    def test_gaps_stand_between_files(self, tmp_path: Path) -> None:
+    def test_gaps_stand_between_files(self, queue: Spilling, tmp_path: Path) -> None:
         """A pause does not shift what comes after it: the next file says where it begins."""
-        queue = spilling(tmp_path)
-        speak(queue, 2 * SECOND)
+        queue.speak(2 * SECOND)
         queue.skip(5 * SECOND)
-        speak(queue, SECOND)
-        assert [path.name for path in wavs(tmp_path)] == ["000001.000.wav", "000007.000.wav"]
-        assert heard(queue) == [*range(2 * SECOND), *range(7 * SECOND, 8 * SECOND)]
+        queue.spoken(SECOND)
+        assert names(tmp_path) == ["000001.000.wav", "000007.000.wav"]
+        assert queue.heard() == [*range(2 * SECOND), *range(7 * SECOND, 8 * SECOND)]
         assert queue.start(2.5) == 7.5
 
-    def test_once_all_is_sent_memory_is_enough_again(self, tmp_path: Path) -> None:
+    def test_once_all_is_sent_memory_is_enough_again(self, queue: Spilling, tmp_path: Path) -> None:
         """Until then what is new follows what is on disk, so that files are few."""
-        queue = spilling(tmp_path)
-        speak(queue, 3 * SECOND)
-        taken(queue)
+        queue.spoken(3 * SECOND)
+        queue.everything()
         queue.settle(3.0)
-        speak(queue, SECOND)
+        queue.spoken(SECOND)
         assert wavs(tmp_path) == []
 
-    def test_what_was_not_answered_for_stays_at_the_end(self, tmp_path: Path) -> None:
+    def test_what_was_not_answered_for_stays_at_the_end(self, queue: Spilling, tmp_path: Path) -> None:
         """All of it, what was in memory as well, named so that it sorts by time."""
-        queue = spilling(tmp_path)
-        speak(queue, 4 * SECOND)
+        queue.speak(4 * SECOND)
         queue.leave(complete=False)
-        assert [at for path in wavs(tmp_path) for at in read(path)] == list(range(4 * SECOND))
+        finish(queue.writer)
+        assert b"".join(map(read, wavs(tmp_path))) == audio(0, 4 * SECOND)
+        assert problems(queue.writer) == []
 
-    def test_an_end_without_anything_on_disk_leaves_nothing(self, tmp_path: Path) -> None:
+    def test_an_end_without_anything_on_disk_leaves_nothing(self, queue: Spilling, tmp_path: Path) -> None:
         """A session that is aborted online does not fill the folder, nor one that is complete."""
-        queue = spilling(tmp_path)
-        speak(queue, SECOND)
+        queue.speak(SECOND)
         queue.leave(complete=False)
+        written(queue.writer)
         assert list(tmp_path.iterdir()) == []
-        speak(queue, SECOND)
-        taken(queue)
+        queue.speak(SECOND)
+        queue.everything()
         queue.leave(complete=True)
+        written(queue.writer)
         assert list(tmp_path.iterdir()) == []
+
+    def test_a_spill_that_is_not_needed_starts_no_thread(self, queue: Spilling) -> None:
+        queue.speak(SECOND)
+        queue.everything()
+        queue.settle(1.0)
+        queue.leave(complete=True)
+        assert queue.writer._thread is None
 
 
 ACTIONS = st.one_of(
@@ -151,7 +173,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("skip"), st.integers(1, 300)),
     st.tuples(st.just("send"), st.integers(1, 4)),
     st.tuples(st.just("settle"), st.integers(0, 100)),
-    st.tuples(st.sampled_from(["finalize", "answer", "cut", "flush"]), st.just(0)),
+    st.tuples(st.sampled_from(["finalize", "answer", "cut", "flush", "write"]), st.just(0)),
 )
 
 
@@ -168,8 +190,12 @@ def act(queue: SendQueue, kind: str, amount: int) -> List[object]:
         queue.answer()
     elif kind == "cut":
         assert queue.rewind() == 0
+    elif kind == "write":
+        if isinstance(queue, Spilling):
+            written(queue.writer)
     else:
-        return [queue.take(flush=kind == "flush") for _ in range(max(1, amount))]
+        take = queue.next if isinstance(queue, Spilling) else queue.take
+        return [take(flush=kind == "flush") for _ in range(max(1, amount))]
     return []
 
 
@@ -177,172 +203,318 @@ def comparable(pieces: List[object]) -> List[object]:
     return [(each.kind, each.position) if isinstance(each, Mark) else each for each in pieces]
 
 
-@given(st.lists(ACTIONS, max_size=60))
+@given(actions=st.lists(ACTIONS, max_size=60), read_ahead=st.sampled_from([0.001, 0.3, 10.0]))
 @settings(max_examples=150, deadline=None)
 def test_the_same_is_sent_with_memory_and_with_disk(
-    tmp_path_factory: pytest.TempPathFactory, actions: List[Any]
+    tmp_path_factory: pytest.TempPathFactory, actions: List[Any], read_ahead: float
 ) -> None:
     """Half a second of memory and a folder behave as endless memory does, message for message."""
-    folder = tmp_path_factory.mktemp("spill")
-    endless, disk = SendQueue(FORMAT, capacity_seconds=1e6), spilling(folder, 0.5)
-    for kind, amount in actions:
-        assert comparable(act(disk, kind, amount)) == comparable(act(endless, kind, amount))
-        assert disk.unsettled_seconds == pytest.approx(endless.unsettled_seconds)
-        assert disk.start(0.1) == endless.start(0.1)
-        assert disk.excess == 0 and disk._unsent.in_memory + disk._replay.in_memory <= 500
-    for queue in (endless, disk):
-        queue.request(END)
-    assert comparable(taken(disk)) == comparable(taken(endless))
-    disk.settle(disk.captured / RATE)
+    folder, writer = tmp_path_factory.mktemp("spill"), FileWriter()
+    endless, disk = SendQueue(FORMAT, capacity_seconds=1e6), Spilling(folder, writer, 0.5)
+    disk.spill._read_ahead = FORMAT.frames(read_ahead)
+    try:
+        for kind, amount in actions:
+            assert comparable(act(disk, kind, amount)) == comparable(act(endless, kind, amount))
+            assert disk.unsettled_seconds == pytest.approx(endless.unsettled_seconds)
+            assert disk.start(0.1) == endless.start(0.1)
+            assert disk.excess == 0 and disk._unsent.in_memory + disk._replay.in_memory <= 500
+        for queue in (endless, disk):
+            queue.request(END)
+        assert comparable(disk.everything()) == comparable(list(iter(endless.take, None)))
+        disk.settle(disk.captured / RATE)
+    finally:
+        finish(writer)
     assert list(folder.iterdir()) == []
+    assert problems(writer) == []
 
 
-def fails(file: Any, pcm: bytes) -> None:
-    Path(file.path).touch()
-    raise OSError(errno.EIO, os.strerror(errno.EIO))
+STEPS = st.one_of(
+    st.tuples(st.just("keep"), st.integers(1, 900)),
+    st.tuples(st.just("skip"), st.integers(1, 300)),
+    st.tuples(st.just("settle"), st.integers(1, 100)),
+    st.tuples(st.just("load"), st.integers(0, 10**6)),
+    st.tuples(st.sampled_from(["hang", "answer", "write", "fill", "free"]), st.just(0)),
+)
 
 
-class Loss:
-    """An intake of a live source, and what it tells."""
+@given(steps=st.lists(STEPS, max_size=60))
+@settings(max_examples=150, deadline=None)
+def test_any_sequence_of_keep_settle_and_load_gives_back_the_same(
+    tmp_path_factory: pytest.TempPathFactory, steps: List[Any]
+) -> None:
+    """Whatever part is loaded in whatever order, and whether the disk hangs, is full, or is well."""
+    folder, writer = tmp_path_factory.mktemp("spill"), FileWriter()
+    with pytest.MonkeyPatch.context() as patch:
+        disk = HungDisk(patch)
+        spill = Spill(str(folder), FORMAT, writer)
+        stored: List[Any] = []
+        position = settled = 0
+        for kind, amount in steps:
+            if kind == "keep":
+                stored.append(spill.keep(position, audio(position, amount)))
+                position += amount
+            elif kind == "skip":
+                position += amount
+            elif kind == "settle":
+                settled = max(settled, position * amount // 100)
+                spill.settle(settled)
+            elif kind == "load":
+                left = [each for each in stored if each.start >= settled]
+                if left:
+                    check_part(left[amount % len(left)], amount, spill, disk, writer)
+            elif kind in ("fill", "free"):
+                patch.setattr(spill_module, "LEAST_FREE", 10**18 if kind == "fill" else 0)
+            elif kind == "hang":
+                disk.hang()
+            else:
+                disk.answer()
+        disk.answer()
+        patch.setattr(spill_module, "LEAST_FREE", 0)
+        spill.settle(position)
+        finish(writer)
+    assert list(folder.iterdir()) == []
+    assert problems(writer) == []
 
-    def __init__(self, queue: SendQueue, *, pump: Any = lambda: None) -> None:
-        self.queue = queue
-        self.told: List[AudioLost] = []
-        self.intake = AudioInput(
-            queue,
-            Changes(),
-            pass_on=lambda pcm: False,
-            pump=pump,
-            is_over=lambda: False,
-            tell=self.told.append,
-        )
 
-    def speak(self, frames: int) -> None:
-        for _ in range(0, frames, 100):
-            self.intake.put_live(audio(self.queue.captured, 100))
+def check_part(stored: Any, seed: int, spill: Spill, disk: HungDisk, writer: FileWriter) -> None:
+    """Load some part of what was kept."""
+    begin = seed % (len(stored) // 2)
+    end = begin + 1 + seed // 7 % (len(stored) // 2 - begin)
+    part = stored[2 * begin : 2 * end]
+    pcm = part.load()
+    if pcm is None:
+        disk.answer()
+        written(writer)
+        pcm = part.load()
+    assert pcm == audio(stored.start + begin, end - begin)
+    assert len(part) == len(pcm)
 
-    @property
-    def seconds(self) -> float:
-        self.intake.lose_unreadable()
-        self.intake.tell_losses()
-        return sum(each.seconds for each in self.told)
+
+class TestHungDisk:
+    """A disk that takes nothing, for a time or for good."""
+
+    def test_nothing_waits_for_it_and_nothing_is_lost(self, disk: HungDisk, queue: Spilling) -> None:
+        """What it has not taken is in memory, and is sent from there."""
+        queue.spoken(2 * SECOND)
+        disk.hang()
+        queue.speak(3 * SECOND)
+        assert disk.hangs.wait(PATIENCE)
+        assert queue.take() == audio(0, 500)
+        assert queue.take() == audio(500, 500)
+        assert queue.take() is None, "it is on disk, which hangs"
+        disk.answer()
+        assert queue.heard() == list(range(SECOND, 5 * SECOND))
+        assert queue.dropped == []
+
+    def test_what_it_does_not_take_in_time_is_dropped(
+        self, disk: HungDisk, queue: Spilling, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Memory is bounded: then the oldest in the queue's memory goes, as without a folder."""
+        monkeypatch.setattr(spill_module, "HELD_BYTES", 2 * 3 * SECOND)
+        disk.hang()
+        queue.speak(6 * SECOND)
+        assert queue.spill._unwritten.size == 2 * 3 * SECOND
+        assert set(queue.dropped) == {"the disk is too slow"}
+        disk.answer()
+        written(queue.writer)
+        queue.spoken(SECOND)
+        assert queue.heard() == [*range(SECOND, 4 * SECOND), *range(5 * SECOND, 7 * SECOND)]
+
+    def test_a_load_wakes_who_asked(self, tmp_path: Path) -> None:
+        """So that the thread of all connections need not ask again and again."""
+        wakeup = Wakeup()
+        writer = FileWriter(wakeup)
+        queue = Spilling(tmp_path, writer)
+        queue.spoken(3 * SECOND)
+        sent = [queue.take(), queue.take()]
+        piece = queue.take()
+        assert piece is None
+        wakeup.wait()
+        assert queue.take() == audio(SECOND, 500)
+        assert sent == [audio(0, 500), audio(500, 500)]
+        finish(writer)
+
+    def test_what_is_read_ahead_is_there_at_once(self, queue: Spilling) -> None:
+        """One wait for the disk, then none: it reads on before what it has read is all sent."""
+        queue.spoken(120 * SECOND, piece=500)
+        waits = 0
+        at = 0
+        while at < 120 * SECOND:
+            piece = queue.take()
+            if piece is None:
+                waits += 1
+            else:
+                at += len(piece) // 2  # type: ignore[arg-type]
+            written(queue.writer)
+        assert waits <= 1 + 1, "at the beginning, and at most where a file ends"
+
+    def test_an_abandoned_spill_leaves_the_disk_alone(
+        self, disk: HungDisk, queue: Spilling, tmp_path: Path
+    ) -> None:
+        """What is missing is reported."""
+        queue.spoken(3 * SECOND)
+        disk.hang()
+        queue.speak(2 * SECOND)
+        assert disk.hangs.wait(PATIENCE)
+        queue.leave(complete=False)
+        queue.writer.close()
+        queue.writer.abandon()
+        done = disk.done
+        disk.answer()
+        queue.writer.done.result(PATIENCE)
+        assert disk.done == done + 1
+        (problem,) = problems(queue.writer)
+        assert problem.startswith("spill: writing to") and "the disk did not answer" in problem
+        assert b"".join(map(read, wavs(tmp_path))) == audio(SECOND, 2 * SECOND)
 
 
 class TestTrouble:
     """A disk that does not do its part never ends a session; what is lost is told."""
 
     def test_a_full_disk_loses_the_oldest_in_memory(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, queue: Spilling, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """What is on disk is safe there; the reason says what the disk lacks."""
-        loss = Loss(spilling(tmp_path))
-        loss.speak(3 * SECOND)
+        queue.spoken(3 * SECOND)
         monkeypatch.setattr(spill_module, "LEAST_FREE", 10**18)
-        loss.speak(2 * SECOND)
-        assert loss.queue._unsent.in_memory <= SECOND
-        assert loss.seconds == 2.0
-        assert {each.reason for each in loss.told} == {
-            "it could not be sent before the buffer was full, and the disk takes no more "
-            "(less than 1000000000000 MB are free)"
-        }
+        monkeypatch.setattr(spill_module, "HELD_BYTES", 200)
+        queue.spoken(100)
+        queue.speak(2 * SECOND)
+        assert queue._unsent.in_memory <= SECOND
+        assert set(queue.dropped) == {"less than 1000000000000 MB are free"}
         # The first second was in memory, and the first that came after the disk was full.
-        assert heard(loss.queue) == [*range(SECOND, 3 * SECOND), *range(4 * SECOND, 5 * SECOND)]
+        assert queue.heard() == [*range(SECOND, 3100), *range(4100, 5100)]
 
     def test_a_disk_that_has_room_again_is_used_again(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, queue: Spilling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In a file of its own; nothing more is lost."""
-        loss = Loss(spilling(tmp_path))
-        loss.speak(2 * SECOND)
+        """In a file of its own; nothing is lost that had room in memory."""
+        queue.spoken(2 * SECOND)
         with monkeypatch.context() as full:
             full.setattr(spill_module, "LEAST_FREE", 10**18)
-            loss.speak(SECOND)
-        loss.speak(2 * SECOND)
-        assert loss.seconds == 1.0
-        assert heard(loss.queue) == list(range(SECOND, 5 * SECOND))
+            queue.spoken(SECOND)
+        queue.spoken(2 * SECOND)
+        assert queue.heard() == list(range(5 * SECOND))
+        assert queue.spill._unwritten.size == 0
         assert len(wavs(tmp_path)) == 2
+        assert queue.dropped == []
 
-    def test_a_folder_that_was_removed_is_a_loss(self, tmp_path: Path) -> None:
+    def test_a_folder_that_was_removed_is_a_loss(self, queue: Spilling, tmp_path: Path) -> None:
         """Of what was in it, once, and the rest goes on."""
-        loss = Loss(spilling(tmp_path))
-        loss.speak(121 * SECOND)
+        queue.spoken(121 * SECOND)
         for folder in tmp_path.iterdir():
             shutil.rmtree(folder)
-        loss.speak(SECOND)
-        assert heard(loss.queue) == [
-            at % 65536 for at in [*range(SECOND), *range(121 * SECOND, 122 * SECOND)]
-        ]
-        assert loss.seconds == 120.0
-        assert {each.reason for each in loss.told} == {"it could not be read back from disk"}
-        loss.queue.settle(122.0)
+        queue.spoken(SECOND)
+        queue.spoken(SECOND)
+        expected = [*range(SECOND), *range(121 * SECOND, 123 * SECOND)]
+        assert queue.heard() == [at % 65536 for at in expected]
+        assert queue.unreadable == 120 * SECOND
+        queue.settle(123.0)
+        written(queue.writer)
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_disk_that_is_gone_leaves_memory(self, tmp_path: Path) -> None:
-        """The given folder itself is not made anew: it may have been a disk that was unplugged."""
+    def test_a_disk_that_is_gone_leaves_memory(
+        self, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The given folder itself is not created again: it may have been a disk that was unplugged."""
+        monkeypatch.setattr(spill_module, "HELD_BYTES", 200)
         folder = tmp_path / "stick"
         folder.mkdir()
-        loss = Loss(spilling(folder))
-        loss.speak(SECOND)
+        queue = Spilling(folder, writer)
+        queue.speak(SECOND)
         folder.rmdir()
-        loss.speak(2 * SECOND)
+        queue.spoken(100)
+        queue.speak(2 * SECOND)
         assert not folder.exists()
-        assert loss.seconds == 2.0
-        assert "No such file or directory" in loss.told[0].reason
-        assert heard(loss.queue) == list(range(2 * SECOND, 3 * SECOND))
+        assert set(queue.dropped) == {"No such file or directory"}
+        assert queue.heard() == [*range(SECOND, 1100), *range(2100, 3100)]
 
     def test_a_disk_that_fails_leaves_no_crumbs(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, queue: Spilling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No empty file for each try, and no folder."""
-        loss = Loss(spilling(tmp_path))
+        """No empty file for each try, and no folder; what is left at the end is reported."""
+
+        def fails(file: Any, pcm: bytes) -> None:
+            Path(file.path).touch()
+            raise OSError(5, "Input/output error")
+
         monkeypatch.setattr(spill_module._SpillFile, "append", fails)
-        loss.speak(3 * SECOND)
-        assert loss.seconds == 2.0
-        assert "(Input/output error)" in loss.told[0].reason
+        queue.spoken(3 * SECOND)
+        assert list(tmp_path.iterdir()) == []
+        queue.leave(complete=False)
+        finish(queue.writer)
+        (problem,) = problems(queue.writer)
+        assert problem.startswith("spill: writing to") and "(Input/output error)" in problem
         assert list(tmp_path.iterdir()) == []
 
-    def test_a_file_that_was_cut_off_is_a_loss(self, tmp_path: Path) -> None:
+    def test_a_file_that_was_cut_off_is_a_loss(self, queue: Spilling, tmp_path: Path) -> None:
         """What is still there goes out."""
-        loss = Loss(spilling(tmp_path))
-        loss.speak(4 * SECOND)
+        queue.spoken(4 * SECOND)
         os.truncate(wavs(tmp_path)[0], 44 + 2 * 1000)
-        assert heard(loss.queue) == list(range(2 * SECOND))
-        assert loss.seconds == 2.0
+        assert queue.heard() == list(range(2 * SECOND))
+        assert queue.unreadable == 2 * SECOND
 
-    def test_a_send_whose_time_is_up_goes_to_disk(self, tmp_path: Path) -> None:
-        """Where there is a folder, else it raises."""
-        loss = Loss(spilling(tmp_path))
-        with loss.intake._changes.lock:
-            assert loss.intake.put(audio(0, 3 * SECOND), 0.0)
-        assert heard(loss.queue) == list(range(3 * SECOND))
-        without = Loss(SendQueue(FORMAT, capacity_seconds=1.0))
-        with without.intake._changes.lock, pytest.raises(WaitTimeout):
-            without.intake.put(audio(0, 3 * SECOND), 0.0)
+    def test_a_writer_that_is_closed_takes_nothing(self, queue: Spilling) -> None:
+        queue.spoken(2 * SECOND)
+        finish(queue.writer)
+        queue.speak(SECOND)
+        assert [queue.take(), queue.take(), queue.take()] == [audio(0, 500), audio(500, 500), None]
 
 
-def test_an_unreadable_piece_takes_only_its_own_file_along() -> None:
-    """What lies behind it in memory stays."""
+class Broken:
+    """Audio that a store cannot give back."""
 
-    class Broken:
-        def __len__(self) -> int:
-            return 200
+    def __len__(self) -> int:
+        return 200
 
-        def __getitem__(self, part: slice) -> "Broken":
-            return self
+    def __getitem__(self, part: slice) -> "Broken":
+        return self
 
-        def __bytes__(self) -> bytes:
-            raise OSError("gone")
+    def load(self) -> Optional[bytes]:
+        raise OSError("gone")
 
-        def joined(self, later: object) -> None:
-            return None
+    def joined(self, later: object) -> None:
+        return None
 
-    run = AudioBuffer(2)
-    run.append(Chunk(0, Broken()))
-    run.append(Chunk(100, audio(100, 50)))
-    lost: List[int] = []
-    assert run.cut(100, lost.append) == ([], b"")
-    assert lost == [100]
-    assert run.cut(50, lost.append)[1] == audio(100, 50)
+
+class Slow(Broken):
+    """Audio that is loaded when it is asked for the second time."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def load(self) -> Optional[bytes]:
+        self.asked += 1
+        return bytes(200) if self.asked > 1 else None
+
+
+class TestBuffer:
+    """A run of audio in memory and in a store."""
+
+    def test_an_unreadable_chunk_takes_only_itself_along(self) -> None:
+        """What lies before it and behind it stays."""
+        buffer = AudioBuffer(2)
+        buffer.append(Chunk(0, Broken()))
+        buffer.append(Chunk(100, audio(100, 50)))
+        buffer.append(Chunk(150, Broken()))
+        lost: List[int] = []
+        assert buffer.cut(100, lost.append) == ([], b"")
+        assert lost == [100]
+        assert buffer.cut(150, lost.append) == ([Chunk(100, audio(100, 50))], audio(100, 50))
+        assert lost == [100, 100]
+        assert (buffer.frames, buffer.in_memory, len(buffer)) == (0, 0, 0)
+
+    def test_what_is_not_loaded_stays_where_it_is(self) -> None:
+        """So does what comes before it in the same message."""
+        buffer = AudioBuffer(2)
+        buffer.append(Chunk(0, audio(0, 50)))
+        buffer.append(Chunk(50, Slow()))
+        lost: List[int] = []
+        assert buffer.cut(150, lost.append) is None
+        assert (buffer.frames, buffer.in_memory, len(buffer)) == (150, 50, 2)
+        cut = buffer.cut(150, lost.append)
+        assert cut is not None and cut[1] == audio(0, 50) + bytes(200)
+        assert (buffer.frames, buffer.in_memory, lost) == (0, 0, [])
 
 
 CRASH = """
@@ -350,21 +522,24 @@ import os, signal, sys
 from slng_sync.audio.format import AudioFormat
 from slng_sync.protocol.send_queue import SendQueue
 from slng_sync.storage.spill import Spill
-format = AudioFormat(1000, 1)
-queue = SendQueue(format, capacity_seconds=1.0, store=Spill(sys.argv[1], format))
+from slng_sync.storage.writer import FileWriter
+format, writer = AudioFormat(1000, 1), FileWriter()
+queue = SendQueue(format, capacity_seconds=1.0, store=Spill(sys.argv[1], format, writer))
 for start in range(0, 130_000, 50):
     queue.put(b"".join((at % 65536).to_bytes(2, "little") for at in range(start, start + 50)))
+writer.call(lambda: None, 30)
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
 def test_what_a_killed_process_leaves_can_be_read(tmp_path: Path) -> None:
-    """Complete WAV files, up to the last piece; only what was in memory is gone."""
+    """Complete WAV files, up to the last chunk; only what was in memory is gone."""
     process = subprocess.run([sys.executable, "-c", CRASH, str(tmp_path)], timeout=60)
     assert process.returncode == -signal.SIGKILL
-    assert [len(read(path)) for path in wavs(tmp_path)] == [60_000, 60_000, 9_000]
-    assert [at for path in wavs(tmp_path) for at in read(path)] == [at % 65536 for at in range(1000, 130_000)]
+    parts = [read(path) for path in wavs(tmp_path)]
+    assert [len(part) // 2 for part in parts] == [60_000, 60_000, 9_000]
+    assert b"".join(parts) == audio(1000, 129_000)
 
 
 class TestFolder:
@@ -384,95 +559,42 @@ class TestFolder:
         with pytest.raises(ConfigurationError, match=r"^spill"):
             Client("soniox/speech-ai:rt-v4", api_key="any", spill=given)
 
-    @pytest.mark.skipif(os.name == "nt", reason="Windows has other permissions")
-    def test_others_on_the_computer_cannot_listen(self, tmp_path: Path) -> None:
-        """The session's folder is its user's own."""
-        queue = spilling(tmp_path)
-        speak(queue, 2 * SECOND)
+    @POSIX
+    def test_others_on_the_computer_cannot_listen(self, queue: Spilling, tmp_path: Path) -> None:
+        """The session's folder and its files are its user's own."""
+        umask = os.umask(0)
+        try:
+            queue.spoken(2 * SECOND)
+        finally:
+            os.umask(umask)
         (folder,) = tmp_path.iterdir()
-        assert folder.stat().st_mode & 0o777 == 0o700
+        assert mode(folder) == 0o700
+        assert [mode(path) for path in wavs(tmp_path)] == [0o600]
 
-    def test_two_sessions_have_two_folders(self, tmp_path: Path) -> None:
-        """Neither touches what is the other's."""
-        one, two = spilling(tmp_path), spilling(tmp_path)
-        speak(one, 2 * SECOND)
-        speak(two, 3 * SECOND)
-        taken(one)
-        one.settle(2.0)
+    def test_two_sessions_have_two_folders(self, queue: Spilling, tmp_path: Path) -> None:
+        """Neither touches what is the other's, nor can its name be known before."""
+        other = Spilling(tmp_path, queue.writer)
+        queue.spoken(2 * SECOND)
+        other.spoken(3 * SECOND)
+        assert len({path.name.split("-")[-1] for path in tmp_path.iterdir()}) == 2
+        queue.everything()
+        queue.settle(2.0)
+        written(queue.writer)
         assert len(list(tmp_path.iterdir())) == 1
-        assert heard(two) == list(range(3 * SECOND))
+        assert other.heard() == list(range(3 * SECOND))
 
-
-class LiveScript:
-    """A microphone into which the script is spoken, faster than by people; holds when it is told to."""
-
-    live = True
-
-    def __init__(self, script: Script, seconds: float, pace: float = 0.002) -> None:
-        self.audio_format = AudioFormat()
-        self.done = threading.Event()
-        self._script = script
-        self._seconds = seconds
-        self._pace = pace
-
-    def __iter__(self) -> Iterator[bytes]:
-        for index in range(round(self._seconds / 0.05)):
-            yield self._script.audio(0.05, self.audio_format, start=index * 0.05)
-            time.sleep(self._pace)
-        self.done.set()
-
-
-@pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
-def test_a_long_time_without_a_gateway_loses_nothing(dialect: Any, tmp_path: Path) -> None:
-    """A second of memory, half a minute offline: every word once, at its time, and nothing left on disk."""
-    script = Script.numbered(60, utterance=5)
-    source = LiveScript(script, 31.0)
-    came: List[int] = []
-
-    def fault(number: int) -> Faults:
-        if number == 1:
-            return Faults(trouble=Trouble.drop(2.0))
-        if not source.done.is_set():
-            came.append(len(wavs(tmp_path)))
-            return Faults(upgrade_status=503, retry_after=0)
-        return Faults()
-
-    listener = Heard()
-    with gateway(script, fault) as server:
-        client = client_for(
-            server.url, dialect, listener, buffer_seconds=1.0, spill=tmp_path, max_attempts=100_000
-        )
-        with client.listen(source) as session:
-            session.wait(60)
-        assert server.breaches == []
-    words = [word for each in listener.items if getattr(each, "is_final", False) for word in each.words]
-    assert [word.text for word in words] == [word.text for word in script.words]
-    for word, meant in zip(words, script.words):
-        # So little memory asks for a finalize every half second: one within a word makes it begin later.
-        assert word.start == pytest.approx(meant.start, abs=0.2), word
-    assert listener.of(AudioLost) == [] and listener.errors == []
-    assert len(listener.of(Reconnecting)) > 2
-    assert max(came) > 0
-    assert listener.items[-1] == Closed(complete=True)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_session_that_gives_up_leaves_recordings(tmp_path: Path) -> None:
-    """The gateway does not come back: what it did not answer for can be transcribed another day."""
-    script = Script.numbered(20, utterance=5)
-    source = LiveScript(script, 11.0)
-    listener = Heard()
-    faults = [Faults(trouble=Trouble.drop(2.0)), Faults(upgrade_status=503)]
-    with gateway(script, faults) as server:
-        session = client_for(server.url, Reson8(), listener, buffer_seconds=1.0, spill=tmp_path).listen(
-            source
-        )
-        assert source.done.wait(30)
-        assert session.close(timeout=0.5) is False
-        session.wait(10)
-    lengths = {}
-    for path in wavs(tmp_path):
-        with wave.open(str(path)) as file:
-            lengths[path.name] = file.getnframes() / file.getframerate()
-    assert sum(lengths.values()) >= 9.0, (lengths, session.stats)
-    assert listener.of(AudioLost) == []
+    @POSIX
+    def test_a_link_in_the_place_of_a_file_is_not_followed(self, queue: Spilling, tmp_path: Path) -> None:
+        """Neither when a file is created nor when it is opened again."""
+        victim = tmp_path / "victim"
+        victim.write_bytes(b"precious")
+        queue.spoken(2 * SECOND)
+        (first,) = wavs(tmp_path)
+        first.rename(first.with_suffix(".moved"))
+        first.symlink_to(victim)
+        (first.parent / "000002.000.wav").symlink_to(victim)
+        queue.spoken(100)
+        queue.spoken(SECOND)
+        assert victim.read_bytes() == b"precious"
+        assert names(tmp_path) == ["000001.000.wav", "000002.000-2.wav", "000002.000.wav"]
+        assert queue.spill._unwritten.size == 0
