@@ -333,9 +333,7 @@ class Client:
         self._callbacks.add(kind, function)
         return function
 
-    def _session(
-        self, request: Request, callbacks: Optional[Callbacks] = None
-    ) -> "Union[Session, Sessions]":
+    def _session(self, request: Request, callbacks: Optional[Callbacks] = None) -> "Union[Session, Sessions]":
         callbacks = callbacks or self._callbacks
         return Assembly(self._settings, self._dialect, callbacks, self._remember).session(request)
 

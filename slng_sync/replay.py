@@ -17,8 +17,8 @@ from .dialects.base import Dialect
 from .dialects.parsing import parse
 from .errors import SlngError
 from .events import Closed, Transcript
-from .protocol.send_queue import END, FINALIZE, SendQueue
 from .protocol.rate_limit import RateLimit
+from .protocol.send_queue import END, FINALIZE, SendQueue
 from .protocol.stream_protocol import StreamProtocol, Timeouts
 from .storage.trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
 from .transcript import TranscriptLog

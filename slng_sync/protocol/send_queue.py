@@ -360,7 +360,9 @@ class SendQueue:
             if complete:
                 self.store.settle(self.captured)
                 return
-            chunks = [each for each in (*self._replay, *self._unsent) if self._replay.end(each) > self.settled]
+            chunks = [
+                each for each in (*self._replay, *self._unsent) if self._replay.end(each) > self.settled
+            ]
             if not all(each.is_in_memory for each in chunks):
                 self.store.leave([(start, audio) for start, audio in chunks if isinstance(audio, bytes)])
 

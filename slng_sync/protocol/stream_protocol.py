@@ -13,7 +13,7 @@ from ..errors import ConnectError, ServerError, SlngError
 from ..events import Flushed, Ready, Transcript
 from .pause import Pause
 from .rate_limit import RateLimit
-from .send_queue import END, FINALIZE, Mark, SendQueue
+from .send_queue import END, Mark, SendQueue
 
 __all__ = ["StreamProtocol", "Timeouts"]
 
@@ -80,9 +80,7 @@ class StreamProtocol:
         self._received_at = now
         self._held_at: Optional[float] = None
         self._caught_up_at = now
-        self._pause = (
-            Pause(queue.audio_format) if getattr(dialect, "settles_by_finalize", False) else None
-        )
+        self._pause = Pause(queue.audio_format) if getattr(dialect, "settles_by_finalize", False) else None
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
         self._rate_limit = rate_limit or RateLimit(now)
 
@@ -146,7 +144,9 @@ class StreamProtocol:
         if self.queue.is_crowded:
             return True
         pause = self._pause
-        return pause is not None and pause.seconds >= PAUSE_SECONDS and self.queue.kept_seconds >= KEPT_SECONDS
+        return (
+            pause is not None and pause.seconds >= PAUSE_SECONDS and self.queue.kept_seconds >= KEPT_SECONDS
+        )
 
     def _audio(self, pcm: bytes, now: float) -> Frame:
         """A message with audio; a server that listens in the pace of speech hears it one after the other."""

@@ -12,15 +12,17 @@ from ..errors import ConfigurationError
 from ..validation import Path, check_flag, check_seconds
 from .audio_input import AudioInput
 from .capture import Capture
+from .io_loop import TaskWakeup
 from .lifecycle import Lifecycle
 from .session import Session
-from .state import Settings
 from .shared_state import SharedState
+from .state import Settings
 
 # What few programs ask for is imported where it is asked for: every program pays for what is imported here.
 if TYPE_CHECKING:
     from ..audio.source import AudioSource
     from ..audio.voice_gate import VoiceGate
+    from .files import SessionFiles
     from .sessions import Sessions
 
 __all__ = ["Apart", "Assembly", "Request"]
@@ -168,6 +170,7 @@ class Assembly:
         source: "Optional[AudioSource]",
         channel: Optional[str] = None,
     ) -> Tuple[Session, SharedState]:
+        wakeup = TaskWakeup()
         shared = SharedState(
             self._settings,
             self._dialect,
@@ -175,6 +178,8 @@ class Assembly:
             self._callbacks,
             tap=request.tap,
             channel=channel,
+            wakeup=wakeup,
+            files=self._files(request, audio_format, wakeup),
         )
         audio_input = AudioInput(shared, request.voice_gate(audio_format))
         capture = None if source is None else Capture(source, shared, audio_input)
@@ -182,6 +187,23 @@ class Assembly:
             shared, audio_input, capture, self._callbacks, raises=request.raises, accepted=self._accepted
         )
         return Session(shared, audio_input, capture, life), shared
+
+    def _files(
+        self, request: Request, audio_format: AudioFormat, wakeup: TaskWakeup
+    ) -> "Optional[SessionFiles]":
+        spill = self._settings.spill
+        if request.record is None and request.trace is None and spill is None:
+            return None
+        from .files import SessionFiles
+
+        return SessionFiles(
+            audio_format,
+            wakeup,
+            record=request.record,
+            trace=request.trace,
+            trace_audio=request.trace_audio,
+            spill=spill,
+        )
 
     def _format(
         self, request: Request, source: "Optional[AudioSource]", channels: Optional[int]

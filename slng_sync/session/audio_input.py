@@ -87,7 +87,7 @@ class AudioInput:
             elif isinstance(event, MicrophoneLost) and shared.state is State.STREAMING:
                 # Nothing follows for a time: what was said so far shall not wait for it.
                 shared.queue.request(FINALIZE)
-        shared.delivery.tell(event)
+        shared.delivery.put(event)
         shared.wake_up()
         return True
 
@@ -117,7 +117,7 @@ class AudioInput:
         if self._unreported:
             seconds = self._shared.audio_format.seconds(self._unreported)
             self._unreported = 0
-            self._shared.delivery.tell(AudioLost(seconds, self._reason))
+            self._shared.delivery.put(AudioLost(seconds, self._reason))
 
     def lose_unreadable(self) -> None:
         """Report audio that the queue's store could not read back."""
@@ -153,7 +153,7 @@ class AudioInput:
             elif isinstance(each, Withheld):
                 queue.skip(each.frames)
             elif isinstance(each, Level):
-                self._shared.delivery.tell(each)
+                self._shared.delivery.put(each)
             else:
                 queue.request(FINALIZE)
         return True

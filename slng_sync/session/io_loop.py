@@ -18,7 +18,7 @@ from ..protocol.rate_limit import RateLimit
 from ..transport.wakeup import Wakeup
 from ..waiting import NEVER
 
-__all__ = ["IoLoop", "Life", "Task", "io_loop"]
+__all__ = ["IoLoop", "Life", "Task", "TaskWakeup", "io_loop"]
 
 PASSES_PER_SECOND = 500.0
 BURST = 8.0
@@ -78,6 +78,21 @@ class Task:
             sock, self._sock = self._sock, None
             with contextlib.suppress(KeyError, OSError, ValueError):
                 self._loop.selector.unregister(sock)
+
+
+class TaskWakeup:
+    """Wakes a session that may not be on the loop yet. ``task`` is there once it is."""
+
+    __slots__ = ("task",)
+
+    def __init__(self) -> None:
+        self.task: Optional[Task] = None
+
+    def set(self) -> None:
+        """Resume the session on ``slng-io``. Any thread, and a signal handler, may call this."""
+        task = self.task
+        if task is not None:
+            task.wake()
 
 
 class IoLoop:
@@ -177,12 +192,12 @@ class IoLoop:
         """Wait for a socket, a wake-up, or the time. Return the sessions whose socket is ready."""
         timeout = 0.0 if wakeup.prepare() else max(0.0, self._earliest - time.monotonic())
         events = self.selector.select(None if timeout == NEVER else timeout)
-        wakeup.finish()
         ready: Dict[Task, None] = {}
         for key, mask in events:
             if key.data is not None:
                 key.data.is_readable = key.data.is_readable or bool(mask & selectors.EVENT_READ)
                 ready[key.data] = None
+        wakeup.finish(events)
         return ready
 
     def _pass(self, ready: Dict[Task, None], now: float) -> None:

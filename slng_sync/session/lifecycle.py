@@ -117,34 +117,32 @@ class Lifecycle:
         shared = self._shared
         settings = shared.settings
         timeout = max(0.1, min(settings.connect_timeout, shared.deadline - time.monotonic()))
-        attempt = ConnectAttempt(settings.endpoint, shared.dialect.path, timeout)
-        begun = time.monotonic()
         try:
-            websocket = yield from self._wait_for(attempt, begun + timeout + CONNECT_GRACE)
-        except BaseException:
-            # A connection that is made and not taken is closed.
-            attempt.cancel()
-            raise
-        self._begin_connection(websocket)
-
-    def _wait_for(
-        self, attempt: ConnectAttempt, deadline: float
-    ) -> Generator[float, None, WebSocketConnection]:
-        shared = self._shared
-        try:
+            attempt = ConnectAttempt(settings.endpoint, shared.dialect.path, timeout)
             done = attempt.start()
         except (OSError, RuntimeError) as error:
             raise ConnectError(
                 f"The connection could not be opened: {error}.", hint=hint_at_limit(error), retryable=True
             ) from error
         done.add_done_callback(lambda _: shared.wake_up())
+        try:
+            yield from self._wait_for(attempt)
+            websocket = attempt.take()
+        except BaseException:
+            # A connection that is made and not taken is closed.
+            attempt.cancel()
+            raise
+        self._begin_connection(websocket)
+
+    def _wait_for(self, attempt: ConnectAttempt) -> Steps:
+        """Wait for an attempt to end, and a little longer than its deadline for what it has to say."""
+        shared, deadline, done = self._shared, attempt.deadline + CONNECT_GRACE, attempt.future
         while not done.done():
             if shared.aborted:
                 raise SessionClosed("The session was closed while it was connecting.")
             if time.monotonic() >= min(deadline, shared.deadline):
-                raise attempt.timed_out()
+                raise attempt.timeout_error()
             yield min(deadline, shared.deadline)
-        return done.result()
 
     def _begin_connection(self, websocket: WebSocketConnection) -> None:
         shared, settings, now = self._shared, self._shared.settings, time.monotonic()
@@ -163,7 +161,7 @@ class Lifecycle:
 
     @property
     def _task(self) -> Task:
-        task = self._shared.task
+        task = self._shared.wakeup.task
         assert task is not None
         return task
 
@@ -236,7 +234,11 @@ class Lifecycle:
 
     def _next_time(self, connection: Connection) -> float:
         until = min(connection.due(time.monotonic()), self._shared.deadline)
-        if self._capture is not None and self._shared.state is State.DRAINING and not self._shared.queue.ending:
+        if (
+            self._capture is not None
+            and self._shared.state is State.DRAINING
+            and not self._shared.queue.ending
+        ):
             until = min(until, self._capture.given_up_at)
         return until
 
@@ -429,7 +431,7 @@ class Lifecycle:
         if files is None:
             return
         drained = shared.state is State.DRAINING and not shared.aborted
-        done = files.close(complete=shared.complete, drained=drained)
+        done = files.close(shared.queue, complete=shared.complete, drained=drained)
         done.add_done_callback(lambda _: shared.wake_up())
         until = min(time.monotonic() + FILES_TIMEOUT, max(shared.deadline, time.monotonic() + 0.1))
         while not done.done() and time.monotonic() < until:
@@ -441,7 +443,7 @@ class Lifecycle:
         files = self._shared.files
         if files is not None:
             for problem in files.take_problems():
-                self._shared.delivery.tell(problem)
+                self._shared.delivery.put(problem)
 
     def _report_the_end(self, error: Optional[SlngError]) -> None:
         """In one step: whoever is told of the end finds that it has come."""
@@ -453,7 +455,7 @@ class Lifecycle:
                 shared.outcome.claim()
                 shared.mailbox.put(error)
             if is_told:
-                shared.delivery.tell(Closed(shared.complete))
+                shared.delivery.put(Closed(shared.complete))
             shared.mailbox.close()
             shared.enter(State.CLOSED)
         self._log_what_is_missing(error)

@@ -70,7 +70,7 @@ class Session:
         shared.enter(State.CONNECTING)
         try:
             shared.mailbox.start()
-            shared.task = io_loop.start(self._life)
+            shared.wakeup.task = io_loop.start(self._life)
         except (OSError, RuntimeError) as error:
             self._give_back()
             raise refused(error) from error
@@ -82,7 +82,7 @@ class Session:
         """Undo the beginning of a session that never came to ``slng-io``."""
         shared = self._shared
         if shared.files is not None:
-            shared.files.close(complete=False, drained=False)
+            shared.files.close(shared.queue, complete=False, drained=False)
         shared.mailbox.close()
         shared.enter(State.CLOSED)
 

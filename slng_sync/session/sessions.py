@@ -12,9 +12,9 @@ from ..log import logger
 from ..transcript import TranscriptLog
 from ..validation import check_timeout
 from ..waiting import NEVER
-from .session import ABORT_TIMEOUT, CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session
-from .state import State, Stats
+from .session import CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session
 from .shared_state import SharedState
+from .state import State, Stats
 
 __all__ = ["Sessions", "channel_names", "names_asked_for"]
 

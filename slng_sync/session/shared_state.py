@@ -13,14 +13,14 @@ from ..callbacks.mailbox import Mailbox
 from ..callbacks.registry import Callbacks
 from ..dialects.base import Dialect
 from ..errors import SessionClosed, SlngError
-from ..protocol.send_queue import SendQueue, Store
+from ..protocol.send_queue import SendQueue
 from ..waiting import NEVER, Changes
-from .io_loop import Task, io_loop
+from .io_loop import TaskWakeup, io_loop
 from .outcome import Outcome
 from .state import Settings, State
 
 if TYPE_CHECKING:
-    from ..storage.files import SessionFiles
+    from .files import SessionFiles
 
 __all__ = ["SharedState"]
 
@@ -29,12 +29,12 @@ class SharedState:
     """The state of one session. Any thread may use it.
 
     ``changes`` reports every change to waiting threads. ``deadline`` is when the session has to have ended,
-    on the monotonic clock. ``task`` is the session on ``slng-io``, once it is opened.
+    on the monotonic clock.
     """
 
     __slots__ = """
         aborted audio_format changes complete connections deadline delivery dialect files ignored_messages lock
-        mailbox never_opened outcome queue settings state task waits_for_open
+        mailbox never_opened outcome queue settings state waits_for_open wakeup
     """.split()
 
     def __init__(
@@ -46,7 +46,8 @@ class SharedState:
         *,
         tap: Optional[Callable[[Any], None]] = None,
         channel: Optional[str] = None,
-        store: Optional[Store] = None,
+        wakeup: Optional[TaskWakeup] = None,
+        files: "Optional[SessionFiles]" = None,
     ) -> None:
         self.settings = settings
         self.dialect = dialect
@@ -63,11 +64,11 @@ class SharedState:
             audio_format,
             capacity_seconds=settings.buffer_seconds,
             chunk_seconds=settings.chunk_seconds,
-            store=store,
+            store=None if files is None else files.spill,
             lock=self.lock,
         )
-        self.files: Optional[SessionFiles] = None
-        self.task: Optional[Task] = None
+        self.files = files
+        self.wakeup = wakeup or TaskWakeup()
         self.deadline = NEVER
         self.aborted = False
         self.complete = False
@@ -84,9 +85,7 @@ class SharedState:
 
     def wake_up(self) -> None:
         """Resume the session on ``slng-io``."""
-        task = self.task
-        if task is not None:
-            task.wake()
+        self.wakeup.set()
 
     def wait_for(self, condition: Callable[[], object], timeout: Optional[float]) -> bool:
         """Wait until a condition holds; False when the time is up. It is evaluated with the lock held."""
@@ -129,7 +128,7 @@ class SharedState:
         """Mark the session as dead in the child of a fork: threads and connection belong to the parent."""
         self.changes = Changes()
         self.lock = self.queue.lock = self.changes.lock
-        self.task = None
+        self.wakeup.task = None
         if self.state is not State.CLOSED:
             self.state = State.CLOSED
             self.outcome = Outcome()

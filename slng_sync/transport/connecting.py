@@ -13,7 +13,7 @@ from typing import List, Optional
 from ..errors import ConnectError, ProtocolError, SessionClosed
 from ..system_limits import hint_at_limit
 from .buffered_socket import BufferedSocket
-from .connection import Connection
+from .connection import WebSocketConnection
 from .deadline import READABLE, WRITABLE, Deadline
 from .endpoint import ServerEndpoint
 from .handshake import upgrade
@@ -30,7 +30,7 @@ class ConnectAttempt:
     """
 
     def __init__(self, endpoint: ServerEndpoint, path: str, timeout: float) -> None:
-        self.future: Future[Connection] = Future()
+        self.future: Future[WebSocketConnection] = Future()
         self._endpoint = endpoint
         self._path = path
         self._deadline = Deadline(endpoint.address, timeout)
@@ -42,11 +42,11 @@ class ConnectAttempt:
         """When the attempt ends by itself, on the monotonic clock, unless the look-up of the name hangs."""
         return self._deadline.time
 
-    def start(self) -> "Future[Connection]":
+    def start(self) -> "Future[WebSocketConnection]":
         """Start the clock and the thread ``slng-connect``.
 
         Raises RuntimeError if the system has no thread, OSError if it has no file. The future ends with a
-        ``Connection``, a ``ConnectError``, or ``SessionClosed`` after ``cancel``. Its callbacks run on
+        ``WebSocketConnection``, a ``ConnectError``, or ``SessionClosed`` after ``cancel``. Its callbacks run on
         ``slng-connect``; its own ``cancel`` does nothing.
         """
         self.future.set_running_or_notify_cancel()
@@ -60,7 +60,7 @@ class ConnectAttempt:
             raise
         return self.future
 
-    def take(self) -> Connection:
+    def take(self) -> WebSocketConnection:
         """Return the connection, once the future is done. The caller owns it from then on.
 
         Raises what the future raises, and ``SessionClosed`` after ``cancel``.
@@ -131,12 +131,12 @@ def open_socket(deadline: Deadline, proxy: Optional[str], context: Optional[ssl.
         ) from error
 
 
-def _open_connection(endpoint: ServerEndpoint, path: str, deadline: Deadline) -> Connection:
+def _open_connection(endpoint: ServerEndpoint, path: str, deadline: Deadline) -> WebSocketConnection:
     """Connect and upgrade. Raises ``ConnectError``, and ``SessionClosed`` if ``deadline`` is cancelled."""
     sock = open_socket(deadline, endpoint.proxy, endpoint.ssl_context if endpoint.address.secure else None)
     try:
         buffer = BufferedSocket(sock)
-        return Connection(upgrade(endpoint, path, buffer, deadline), buffer, endpoint.redaction)
+        return WebSocketConnection(upgrade(endpoint, path, buffer, deadline), buffer, endpoint.redaction)
     except BaseException as error:
         sock.close()
         if isinstance(error, ProtocolError):

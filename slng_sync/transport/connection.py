@@ -15,7 +15,7 @@ from .buffered_socket import BufferedSocket
 if TYPE_CHECKING:
     from .limited_websocket import LimitedWebSocket
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Closed", "Connection", "Message", "Received"]
+__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Closed", "Message", "Received", "WebSocketConnection"]
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MESSAGES_AT_ONCE = 500
@@ -40,7 +40,7 @@ class Closed(NamedTuple):
 Received = Union[Message, Closed]
 
 
-class Connection:
+class WebSocketConnection:
     """A WebSocket that is open. Made by ``ConnectAttempt``."""
 
     __slots__ = """

@@ -15,8 +15,8 @@ from frames import FRAMES_IN_UTTERANCE, soniox
 
 from slng_sync import Client, Soniox, TranscriptLog
 from slng_sync.audio.format import AudioFormat
-from slng_sync.protocol.send_queue import SendQueue
 from slng_sync.protocol.rate_limit import RateLimit
+from slng_sync.protocol.send_queue import SendQueue
 
 FILE_SECONDS = 300
 

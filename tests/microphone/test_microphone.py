@@ -11,10 +11,10 @@ import pyaudio
 import pytest
 from virtual_microphone import VirtualMicrophone
 
-from slng_sync.microphone import microphone as module
 from slng_sync.audio.format import AudioFormat
 from slng_sync.audio.source import as_source
 from slng_sync.errors import AudioError, DeviceLost, DeviceNotFound
+from slng_sync.microphone import microphone as module
 from slng_sync.microphone.microphone import Device, Microphone
 
 SPEECH = numpy.random.default_rng(7).integers(-9000, 9000, 24000).astype("<i2").tobytes()

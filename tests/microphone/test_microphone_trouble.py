@@ -11,10 +11,10 @@ import numpy
 import pytest
 from virtual_microphone import VirtualMicrophone
 
-from slng_sync.microphone import device_thread
-from slng_sync.microphone import microphone as module
 from slng_sync.errors import AudioError, ConfigurationError, DeviceLost, DeviceNotFound
 from slng_sync.events import AudioLost, Event, MicrophoneLost, MicrophoneRestored, MicrophoneSilent
+from slng_sync.microphone import device_thread
+from slng_sync.microphone import microphone as module
 from slng_sync.microphone.device import Device, find_again
 from slng_sync.microphone.microphone import Microphone
 from slng_sync.microphone.silence import silence_hint

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 from typing import Any, Iterator, List, Tuple
 
 import pytest
-
 from slng_sync.session.dispatch import Dispatch
 from slng_sync.session.reader import Reader
 from slng_sync.transport.transport import WakeUp, Watch
+
 from slng_sync.waiting import Changes
 
 

@@ -16,7 +16,7 @@ from slng_sync import ConnectError, SessionClosed, Soniox
 from slng_sync.dialects.base import Frame
 from slng_sync.transport import tcp
 from slng_sync.transport.connecting import ConnectAttempt
-from slng_sync.transport.connection import Connection, Message
+from slng_sync.transport.connection import Message, WebSocketConnection
 from slng_sync.transport.endpoint import make_endpoint
 
 
@@ -27,7 +27,7 @@ def attempt_at(
     return ConnectAttempt(endpoint, "/v1", timeout)
 
 
-def connect(*args: Any, **options: Any) -> Connection:
+def connect(*args: Any, **options: Any) -> WebSocketConnection:
     """Connect on the attempt's thread. Raises what the attempt raises."""
     attempt = attempt_at(*args, **options)
     attempt.start().exception(LONG)
@@ -41,7 +41,7 @@ def echo(peer: Peer) -> None:
         peer.say(frame(payload, kind))
 
 
-def converse(connection: Connection) -> None:
+def converse(connection: WebSocketConnection) -> None:
     """Send a message to ``echo``, and receive it."""
     connection.send(Frame(b"hello"))
     connection.flush()

@@ -20,7 +20,7 @@ from slng_sync import ProtocolError
 from slng_sync.dialects.base import Frame
 from slng_sync.redaction import Redaction
 from slng_sync.transport.buffered_socket import BufferedSocket
-from slng_sync.transport.connection import Closed, Connection, Message, Received
+from slng_sync.transport.connection import Closed, Message, Received, WebSocketConnection
 from slng_sync.transport.limited_websocket import LimitedWebSocket
 
 CONTINUATION = 0
@@ -40,7 +40,7 @@ class Pair:
         buffer = BufferedSocket(ours)
         websocket = LimitedWebSocket(buffer)
         buffer.feed(early)
-        self.connection = Connection(websocket, buffer, Redaction([KEY]))
+        self.connection = WebSocketConnection(websocket, buffer, Redaction([KEY]))
 
     def close(self) -> None:
         self.connection.close()
@@ -309,7 +309,7 @@ class TestEnd:
             theirs, _ = listening.accept()
         ours.setblocking(False)
         buffer = BufferedSocket(ours)
-        connection = Connection(LimitedWebSocket(buffer), buffer, Redaction())
+        connection = WebSocketConnection(LimitedWebSocket(buffer), buffer, Redaction())
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         theirs.close()
         select.select([ours], [], [], LONG)

@@ -1,0 +1,78 @@
+"""The files of one session: the recording, the trace, the spill, and the thread that writes them."""
+
+from concurrent.futures import Future
+from typing import List, Optional
+
+from ..audio.format import AudioFormat
+from ..errors import SlngError
+from ..protocol.send_queue import SendQueue
+from ..storage.recorder import Recorder
+from ..storage.spill import Spill
+from ..storage.trace_writer import TraceWriter
+from ..storage.writer import FileWriter, Wakeable
+from ..validation import Path
+
+__all__ = ["SessionFiles"]
+
+
+class SessionFiles:
+    """What a session writes. Nothing here waits for a disk, except ``open``.
+
+    ``wakeup`` is set when the disk has read something back, or has a problem.
+    """
+
+    def __init__(
+        self,
+        audio_format: AudioFormat,
+        wakeup: Wakeable,
+        *,
+        record: Optional[Path] = None,
+        trace: Optional[Path] = None,
+        trace_audio: bool = False,
+        spill: Optional[str] = None,
+    ) -> None:
+        self._audio_format = audio_format
+        self._writer = FileWriter(wakeup)
+        self._record_path = record
+        self._trace_path = trace
+        self._trace_audio = trace_audio
+        self._recorder: Optional[Recorder] = None
+        self.trace: Optional[TraceWriter] = None
+        self.spill = None if spill is None else Spill(spill, audio_format, self._writer)
+
+    def open(self) -> None:
+        """Create the recording and the trace. Raises ``ConfigurationError``; waits for the disk, within bounds."""
+        try:
+            if self._record_path is not None:
+                self._recorder = Recorder(self._record_path, self._audio_format, self._writer)
+            if self._trace_path is not None:
+                self.trace = TraceWriter(self._trace_path, self._writer, audio=self._trace_audio)
+        except BaseException:
+            self._writer.close()
+            raise
+
+    def record(self, pcm: bytes) -> None:
+        """Append audio to the recording, if there is one."""
+        if self._recorder is not None:
+            self._recorder.write(pcm)
+
+    def take_problems(self) -> List[SlngError]:
+        """Return what went wrong since the last call."""
+        return self._writer.take_problems()
+
+    def close(self, queue: SendQueue, *, complete: bool, drained: bool) -> "Future[None]":
+        """Have all files completed. The future is done once they are."""
+        queue.leave(complete=complete)
+        if self.trace is not None:
+            self.trace.end(complete=complete, drained=drained)
+        self._writer.close()
+        return self._writer.done
+
+    @property
+    def writes(self) -> int:
+        """Grows while the disk answers."""
+        return self._writer.writes
+
+    def abandon(self) -> None:
+        """Write no more, and report what is unfinished: the disk does not answer."""
+        self._writer.abandon()
