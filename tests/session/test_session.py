@@ -44,7 +44,8 @@ from slng_sync.callbacks.registry import Callbacks
 from slng_sync.gateway import Faults, LocalGateway, Script, ScriptWord, Trouble
 from slng_sync.gateway.engine import StreamOptions, Update
 from slng_sync.gateway.script import ScriptEngine
-from slng_sync.session.timekeeper import timekeeper
+from slng_sync.session.assembly import Request
+from slng_sync.session.io_loop import io_loop
 
 SECOND = bytes(32000)
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
@@ -836,8 +837,6 @@ def test_an_idle_session_sleeps(dialect: Dialect) -> None:
         with client.listen() as session:
             session.send(SECOND)
             assert session.finalize() is True
-            while "slng-io" in [each.name for each in threading.enumerate()]:
-                time.sleep(0.1)
             time.sleep(0.5)
             before = wake_ups()
             time.sleep(3.0)
@@ -868,7 +867,7 @@ def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
         session.pause()
         before = session.stats.captured
         paused.set()
-        changes = session._stream.changes
+        changes = session._shared.changes
         until = time.monotonic() + 20
         while not changes._waiting and time.monotonic() < until:
             time.sleep(0.001)
@@ -879,7 +878,6 @@ def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
 def test_a_source_that_begins_after_the_end_is_stopped() -> None:
     """A session may be over before its source has begun, and no microphone stays open then."""
     from slng_sync import AudioFormat
-    from slng_sync.session.capture import Capture
 
     class Source:
         audio_format = AudioFormat(16000, 1)
@@ -893,10 +891,13 @@ def test_a_source_that_begins_after_the_end_is_stopped() -> None:
             self.stopped = True
 
     source = Source()
-    capture = Capture(source, source.audio_format, lambda piece: True, lambda: None)
-    capture.stop()
-    capture.start()
-    capture.join(20)
+    with gateway() as server:
+        session = client_for(server.url, Soniox(), Heard())._session(Request(source))
+        session._begin_open()
+        session._wait_open()
+        session.abort()
+        session._start_capture()
+        session._capture.join(20)
     assert source.stopped
 
 
@@ -919,22 +920,22 @@ def test_a_mistake_in_a_dialect_does_not_hide_the_end(
         with pytest.raises(SlngError, match="unexpected KeyError"):
             list(Client(Reson8(), api_key="any", base_url=server.url).stream(SECOND, speed=20))
     assert heard.items[-1] == Closed(complete=False)
-    assert "a thread of a session failed" in caplog.text
+    assert "a session failed on slng-io" in caplog.text
 
 
 def test_ctrl_c_while_it_begins_to_connect_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin = Session.begin_open
+    begin = Session._begin_open
 
-    def interrupted(self: Session) -> None:
-        begin(self)
+    def interrupted(self: Session, *, wait: bool) -> None:
+        begin(self, wait=wait)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Session, "begin_open", interrupted)
+    monkeypatch.setattr(Session, "_begin_open", interrupted)
     with gateway() as server:
         before = set(threading.enumerate())
         with pytest.raises(KeyboardInterrupt):
             client_for(server.url, Soniox(), Heard()).listen()
-        assert not [each for each in set(threading.enumerate()) - before if each.name != "slng-time"]
+        assert not set(threading.enumerate()) - before
 
 
 def test_the_thread_of_all_streams_waits_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -942,6 +943,6 @@ def test_the_thread_of_all_streams_waits_for_none(monkeypatch: pytest.MonkeyPatc
     with gateway() as server, client_for(server.url, Soniox(), Heard()).listen() as session:
         session.send(SECOND)
         with monkeypatch.context() as patch:
-            patch.setattr(timekeeper, "_thread", threading.current_thread())
+            patch.setattr(io_loop, "_thread", threading.current_thread())
             assert session.close() is False
         assert session.close() is True

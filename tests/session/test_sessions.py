@@ -328,7 +328,7 @@ def wait_for_audio(sessions: Any, seconds: float) -> None:
 
 def wait_for_the_end(session: Session) -> None:
     """And leave it to others to be told how it ended."""
-    assert session._stream.wait_for(lambda: session.state is State.CLOSED, 10)
+    assert session._shared.wait_for(lambda: session.state is State.CLOSED, 10)
 
 
 def test_pause_withholds_all_channels() -> None:
