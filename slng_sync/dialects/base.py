@@ -117,7 +117,7 @@ class Dialect:
     answers_audio: ClassVar[bool] = False
     """Whether audio is always answered, silence too, so that no answer means a broken stream."""
     settles_by_finalize: ClassVar[bool] = False
-    """Whether transcripts may come without times, so that only a finalize tells what the server is done with."""
+    """Whether transcripts may come without times, so that only a finalize settles their audio."""
     end_limit: ClassVar[float] = 5.0
     """Seconds to wait for the rest after the end of the stream."""
 

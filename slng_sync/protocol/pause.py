@@ -27,7 +27,8 @@ class Pause:
     def hear(self, pcm: bytes) -> None:
         """Take whole frames of 16-bit PCM."""
         samples = memoryview(pcm).cast("h")[::STEP]
-        peak = max(max(samples), -min(samples))
+        highest, lowest = max(samples), min(samples)
+        peak = max(highest, -lowest)
         self._loudest = max(float(peak), self._loudest * FORGETTING)
         if peak <= NOISE or peak <= self._loudest * QUIET_SHARE:
             self.seconds += len(pcm) / self._bytes_per_second

@@ -80,8 +80,8 @@ class SendQueue:
 
     __slots__ = """
         _asked _clock _continues_at _finalize_was_confirmed _finalized_at _forgotten _replay _unanswered
-        _unsent _waiting _width audio_format capacity captured chunk lock longest sent settled store stream_sent
-        under_way unreadable
+        _unsent _waiting _width audio_format capacity captured chunk lock longest sent settled store
+        stream_sent under_way unreadable
     """.split()
 
     def __init__(

@@ -116,9 +116,11 @@ class Lifecycle:
         """Connect, within the timeout of the client and the deadline of the session."""
         shared = self._shared
         settings = shared.settings
+        if shared.aborted:
+            raise SessionClosed("The session was closed before it connected.")
         timeout = max(0.1, min(settings.connect_timeout, shared.deadline - time.monotonic()))
         try:
-            attempt = ConnectAttempt(settings.endpoint, shared.dialect.path, timeout)
+            shared.attempt = attempt = ConnectAttempt(settings.endpoint, shared.dialect.path, timeout)
             done = attempt.start()
         except (OSError, RuntimeError) as error:
             raise ConnectError(
@@ -468,7 +470,7 @@ class Lifecycle:
             logger.warning("the transcript is not complete: the server did not acknowledge the last audio")
 
     def _last_words(self) -> bool:
-        """Deliver what is final, and the open partial if the server will not finish it; whether there is one."""
+        """Deliver what is final, and the open partial if nothing finishes it. Return whether there is one."""
         shared = self._shared
         promote = shared.state is State.DRAINING and not shared.aborted
         if self._connection is not None:

@@ -23,6 +23,7 @@ __all__ = ["Session", "State", "Stats"]
 
 CLOSE_TIMEOUT = 10.0
 ABORT_TIMEOUT = 1.0
+LOOK_UP_TIMEOUT = 0.2
 LONGEST_TIMEOUT = 1e6
 """Eleven days: what is longer is for ever to a program, and too long for the system's clock."""
 
@@ -167,6 +168,9 @@ class Session:
         if self._capture is not None:
             # No longer where the program's own iterator does not come back.
             self._capture.join(max(0.0, min(until, self._capture.given_up_at) - time.monotonic()))
+        if shared.attempt is not None:
+            # A cancelled attempt ends at once, unless it looks up a name, which nothing can interrupt.
+            shared.attempt.join(min(LOOK_UP_TIMEOUT, until - time.monotonic()))
         delivered = shared.mailbox.join(max(0.0, until - time.monotonic()))
         io_loop.join(until - time.monotonic())
         return delivered

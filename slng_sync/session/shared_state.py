@@ -20,6 +20,7 @@ from .outcome import Outcome
 from .state import Settings, State
 
 if TYPE_CHECKING:
+    from ..transport.connecting import ConnectAttempt
     from .files import SessionFiles
 
 __all__ = ["SharedState"]
@@ -29,12 +30,12 @@ class SharedState:
     """The state of one session. Any thread may use it.
 
     ``changes`` reports every change to waiting threads. ``deadline`` is when the session has to have ended,
-    on the monotonic clock.
+    on the monotonic clock. ``attempt`` is the last attempt to connect.
     """
 
     __slots__ = """
-        aborted audio_format changes complete connections deadline delivery dialect files ignored_messages lock
-        mailbox never_opened outcome queue settings state waits_for_open wakeup
+        aborted attempt audio_format changes complete connections deadline delivery dialect files
+        ignored_messages lock mailbox never_opened outcome queue settings state waits_for_open wakeup
     """.split()
 
     def __init__(
@@ -71,6 +72,7 @@ class SharedState:
         self.wakeup = wakeup or TaskWakeup()
         self.deadline = NEVER
         self.aborted = False
+        self.attempt: Optional[ConnectAttempt] = None
         self.complete = False
         self.never_opened = False
         self.waits_for_open = True

@@ -36,6 +36,7 @@ class ConnectAttempt:
         self._deadline = Deadline(endpoint.address, timeout)
         # Whoever removes the element owns the connection: ``pop`` is atomic.
         self._unclaimed: List[bool] = [True]
+        self._thread: Optional[threading.Thread] = None
 
     @property
     def deadline(self) -> float:
@@ -46,15 +47,15 @@ class ConnectAttempt:
         """Start the clock and the thread ``slng-connect``.
 
         Raises RuntimeError if the system has no thread, OSError if it has no file. The future ends with a
-        ``WebSocketConnection``, a ``ConnectError``, or ``SessionClosed`` after ``cancel``. Its callbacks run on
-        ``slng-connect``; its own ``cancel`` does nothing.
+        ``WebSocketConnection``, a ``ConnectError``, or ``SessionClosed`` after ``cancel``. Its callbacks run
+        on ``slng-connect``; its own ``cancel`` does nothing.
         """
         self.future.set_running_or_notify_cancel()
         # A daemon: the look-up of a name must not hold up the end of the program.
-        thread = threading.Thread(target=self._run, name="slng-connect", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="slng-connect", daemon=True)
         self._deadline.begin()
         try:
-            thread.start()
+            self._thread.start()
         except BaseException:
             self._deadline.end()
             raise
@@ -75,6 +76,11 @@ class ConnectAttempt:
         self._deadline.cancel()
         if self.future.done():
             self._discard()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread to end. One that looks up a name may not."""
+        if self._thread is not None and self._thread.ident is not None:
+            self._thread.join(max(0.0, timeout))
 
     def timeout_error(self) -> ConnectError:
         """Return the error for an attempt that has not ended at its deadline."""
