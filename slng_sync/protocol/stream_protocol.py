@@ -47,9 +47,9 @@ class StreamProtocol:
     """
 
     __slots__ = """
-        _asked_at _rate_limit _bytes_per_second _caught_up_at _end_messages _end_mark _ended_at _start_message _received_at
-        _held_at _opened_at _pause _sent_at _timing accepted deadline decoder dialect failure finished is_limited
-        queue ready
+        _asked_at _bytes_per_second _caught_up_at _end_mark _end_messages _ended_at _held_at _opened_at _pause
+        _rate_limit _received_at _sent_at _start_message _timing accepted deadline decoder dialect failure
+        finished is_limited queue ready
     """.split()
 
     def __init__(

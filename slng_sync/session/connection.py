@@ -129,7 +129,7 @@ class Connection:
             raise self.lost("it has reached max_connection_seconds", 1000)
 
     def check_closed(self) -> bool:
-        """Return whether the other side has closed in order. Raises ``ConnectionLost`` if it should not have."""
+        """Return whether the other side has closed in order. Raises ``ConnectionLost`` otherwise."""
         if self.closed is None:
             return False
         if self.protocol.failure is None and not self.protocol.may_close(self.closed.code):

@@ -41,7 +41,7 @@ class SessionFiles:
         self.spill = None if spill is None else Spill(spill, audio_format, self._writer)
 
     def open(self) -> None:
-        """Create the recording and the trace. Raises ``ConfigurationError``; waits for the disk, within bounds."""
+        """Create the recording and the trace, waiting for the disk. Raises ``ConfigurationError``."""
         try:
             if self._record_path is not None:
                 self._recorder = Recorder(self._record_path, self._audio_format, self._writer)

@@ -149,7 +149,7 @@ def test_a_gateway_that_is_away_is_waited_for(dialect: Dialect) -> None:
 
 @BOTH
 def test_a_gateway_that_stays_away_is_given_up(dialect: Dialect) -> None:
-    """After so many attempts the session ends, and says how much was not answered for."""
+    """After so many attempts the session ends, and says how much was not been acknowledged."""
     script = Script.numbered(20)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.drop(2.0)), Faults(upgrade_status=503)]) as server:

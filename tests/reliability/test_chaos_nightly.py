@@ -1,7 +1,7 @@
 """Cuts of every kind, by the hundred: every word once, in order, at its time.
 
-``tests/end_to_end/test_reconnect.py`` has a dozen cuts on a plain connection for each of its seeds. Here are others,
-by TLS too. With ``SLNG_NIGHTLY=1`` each run draws fresh seeds and makes hundreds of cuts; ``SLNG_SEED=n``
+``tests/end_to_end/test_reconnect.py`` has a dozen cuts on a plain connection for each of its seeds. Here
+are others, by TLS too. With ``SLNG_NIGHTLY=1`` each run draws fresh seeds and makes hundreds of cuts; ``SLNG_SEED=n``
 repeats one. A failure names its seed.
 """
 
@@ -13,8 +13,9 @@ import pytest
 from heard import Heard
 from test_reconnect import assert_all_heard, faults_from, speak
 
-from slng_sync import AudioLost, Closed, Dialect, retry
+from slng_sync import AudioLost, Closed, Dialect
 from slng_sync.gateway import Script
+from slng_sync.protocol import backoff as retry
 
 NIGHTLY = os.environ.get("SLNG_NIGHTLY", "") not in ("", "0")
 CUTS = 50 if NIGHTLY else 8

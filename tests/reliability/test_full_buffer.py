@@ -10,7 +10,7 @@ from slng_sync.gateway import Faults, Script, Trouble
 
 
 def test_a_source_that_can_wait_loses_nothing(way: Any, dialect: Dialect) -> None:
-    """``send`` waits for room, so there is always room to keep what was sent and not answered for."""
+    """``send`` waits for room, so there is always room to keep what was sent and not been acknowledged."""
     script = Script.numbered(140, utterance=8)
     heard = Heard()
     with way.gateway(script, [Faults(trouble=Trouble.drop(40.3)), Faults()]) as server:

@@ -152,7 +152,7 @@ def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
     with gateway(faults=Faults(trouble=Trouble.mute(0.4))) as server:
         client = Client(Reson8(), api_key="any", base_url=server.url)
         client.transcribe(numpy.zeros(16000, numpy.int16), sample_rate=16000)
-    assert "the transcript is not complete: the server did not answer for the last of it" in caplog.messages
+    assert "the transcript is not complete: the server did not acknowledge the last audio" in caplog.messages
 
 
 @pytest.mark.parametrize(
@@ -586,7 +586,7 @@ def test_without_on_error_the_next_call_raises(dialect: Dialect) -> None:
         client = Client(dialect, api_key="any", base_url=server.url, reconnect=False)
         session = client.listen()
         session.send(SECOND * 2)
-        with pytest.raises(ConnectionLost, match="not answered for"):
+        with pytest.raises(ConnectionLost, match="not been acknowledged"):
             session.wait(timeout=10)
         session.wait()
         with pytest.raises(SessionClosed):
