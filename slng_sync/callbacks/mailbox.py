@@ -72,7 +72,8 @@ class Mailbox:
             if self._closed:
                 return
             self._queue(item)
-        self._ask()
+            may_ask = self._claim()
+        self._follow(may_ask)
 
     def close(self) -> None:
         """Accept no more items. The target still delivers what is queued."""
@@ -183,22 +184,31 @@ class Mailbox:
 
     def _ask(self) -> None:
         """Request a drain, where one is needed and none is outstanding."""
-        if self._manual is not None:
-            # Each time: what is outstanding is known to those that wait for the condition.
-            self._manual.request()
-            return
         with self._lock:
-            may_ask = self._may_ask()
-            if may_ask:
-                self._is_asked, self._asked_at = True, time.monotonic()
-                self._in_flight += 1
+            may_ask = self._claim()
+        self._follow(may_ask)
+
+    def _claim(self) -> bool:
+        """Return whether the caller has to make a request. The lock is held."""
+        if not self._started or self._target_closed:
+            return False
+        # In manual mode each item notifies the threads that wait for the condition.
+        if self._manual is None:
+            # A drain that runs takes the item, or asks at its end.
+            if self._is_asked or not self._items or (self._owner is not None and not self._target.reenters):
+                return False
+            self._is_asked, self._asked_at = True, time.monotonic()
+        self._in_flight += 1
+        return True
+
+    def _follow(self, may_ask: bool) -> None:
+        """Make a request that was claimed. No lock is held: an executor may drain on this thread."""
         if may_ask:
             self._request()
-        elif self._is_asked:
+        elif self._is_asked and not self._has_warned:
             self._warn_of_stall()
 
     def _request(self) -> None:
-        """Make the request. No lock is held: an executor has its own, and may even drain here."""
         try:
             self._target.request()
         except Exception as error:
@@ -209,16 +219,6 @@ class Mailbox:
             if self._closed:
                 self._close_target()
 
-    def _may_ask(self) -> bool:
-        return (
-            bool(self._items)
-            and not self._is_asked
-            # The drain that runs takes the item, or asks at its end.
-            and (self._owner is None or self._target.reenters)
-            and self._started
-            and not self._target_closed
-        )
-
     def _close_target(self) -> None:
         """Close the target after the last request: a thread that puts an item may be making one right now."""
         with self._lock:
@@ -228,7 +228,7 @@ class Mailbox:
         self._target.close()
 
     def _warn_of_stall(self) -> None:
-        if self._has_warned or time.monotonic() - self._asked_at < STALL_SECONDS:
+        if time.monotonic() - self._asked_at < STALL_SECONDS:
             return
         self._has_warned = True
         logger.warning(
@@ -267,10 +267,12 @@ class Mailbox:
 
         A closed mailbox is drained to its end: no request would be met that comes after the last one.
         """
-        count, deadline = 0, time.monotonic() + limit
+        count, is_limited = 0, limit != NO_LIMIT
+        deadline = time.monotonic() + limit
         try:
             while True:
-                item = self._next(outer, is_late=count > 0 and time.monotonic() >= deadline)
+                is_late = is_limited and count > 0 and time.monotonic() >= deadline
+                item = self._next(outer, is_late=is_late)
                 if item is None:
                     return count
                 count += 1

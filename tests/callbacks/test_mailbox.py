@@ -279,7 +279,7 @@ def test_a_mailbox_that_never_started_ends_at_once(seen: Seen) -> None:
 
 
 def test_no_thread_to_be_had_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")
 
     mailbox = Mailbox(callbacks(print), None)
