@@ -74,6 +74,7 @@ class Task:
 
     def unwatch(self) -> None:
         """Forget the socket, before it is closed."""
+        self.is_readable = False
         if self._sock is not None:
             sock, self._sock = self._sock, None
             with contextlib.suppress(KeyError, OSError, ValueError):

@@ -422,10 +422,11 @@ class Lifecycle:
         connection, self._connection = self._connection, None
         if connection is not None:
             self._shared.ignored_messages += connection.ignored
-            # Before it is closed: its number may be another socket's after that.
-            self._task.unwatch()
-            self._task.is_readable = False
-            connection.websocket.close()
+            try:
+                # Before it is closed: its number may be another socket's after that.
+                self._task.unwatch()
+            finally:
+                connection.websocket.close()
 
     def _close_files(self) -> Steps:
         """Have the files completed before the end is reported; a disk that hangs is not waited for long."""

@@ -1,8 +1,8 @@
 """Cuts of every kind, by the hundred: every word once, in order, at its time.
 
 ``tests/end_to_end/test_reconnect.py`` has a dozen cuts on a plain connection for each of its seeds. Here
-are others, by TLS too. With ``SLNG_NIGHTLY=1`` each run draws fresh seeds and makes hundreds of cuts; ``SLNG_SEED=n``
-repeats one. A failure names its seed.
+are others, by TLS too. With ``SLNG_NIGHTLY=1`` each run draws fresh seeds and makes hundreds of cuts;
+``SLNG_SEED=n`` repeats one. A failure names its seed.
 """
 
 import os
