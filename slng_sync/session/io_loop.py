@@ -24,6 +24,8 @@ PASSES_PER_SECOND = 500.0
 BURST = 8.0
 """Passes at once after a pause: a chunk, its answer and a wake-up of one session never wait."""
 JOIN_SLICE = 0.05
+NO_MORE = -1.0
+"""In the place of a time, once a session has ended."""
 
 
 class Life(Protocol):
@@ -32,8 +34,11 @@ class Life(Protocol):
     def run(self) -> Generator[float, None, None]:
         """Yield the time, on the monotonic clock, at which to go on at the latest."""
 
+    def report_end(self) -> None:
+        """Report the end, once ``run`` has returned and the loop has let go of the session."""
+
     def fail(self, error: BaseException) -> None:
-        """End after ``run`` has raised, which it should not. Raise nothing."""
+        """End after ``run`` or ``report_end`` has raised, which they should not. Raise nothing."""
 
     def forget_parent(self) -> None:
         """Give back, in the child of a fork, what ``run`` has opened."""
@@ -105,6 +110,7 @@ class IoLoop:
         self._called: Deque[Task] = deque()
         # No session is due before. May be too early after a change, never too late.
         self._earliest = NEVER
+        # The wake-up is there while the thread runs. The thread is kept longer: it may be in its last steps.
         self._wakeup: Optional[Wakeup] = None
         self._thread: Optional[threading.Thread] = None
 
@@ -114,7 +120,7 @@ class IoLoop:
         """Add a session. Raises OSError or RuntimeError if the system gives no more files or threads."""
         task = Task(self, life)
         with self._lock:
-            if self._thread is None:
+            if self._wakeup is None:
                 self._start_thread()
             self._tasks.add(task)
             self._earliest = 0.0
@@ -168,7 +174,7 @@ class IoLoop:
             raise
 
     def _stop(self, wakeup: Wakeup) -> None:
-        self._wakeup = self._thread = None
+        self._wakeup = None
         self._called.clear()
         self.selector.close()
         wakeup.close()
@@ -222,18 +228,19 @@ class IoLoop:
             # First, so that whatever is put in from now on wakes it again.
             task.is_awake = False
             try:
-                task.due = due = next(task.steps)
-            except StopIteration:
-                self._remove(task)
+                task.due = due = next(task.steps, NO_MORE)
+                if due == NO_MORE:
+                    self._remove(task)
+                    task.life.report_end()
+                elif due < self._earliest:
+                    self._earliest = due
             except BaseException as error:
                 logger.critical("a session failed on slng-io, which goes on", exc_info=error)
                 self._remove(task)
                 task.life.fail(error)
-            else:
-                if due < self._earliest:
-                    self._earliest = due
 
     def _remove(self, task: Task) -> None:
+        """Forget a session. Before its end is reported: who waits for that may then wait for the thread."""
         task.due = NEVER
         task.unwatch()
         with self._lock:

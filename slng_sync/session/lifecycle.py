@@ -50,8 +50,8 @@ class Lifecycle:
     """
 
     __slots__ = """
-        _accepted _audio_input _backoff _callbacks _capture _connection _outage _raises _refusal _shared
-        _unfinished
+        _accepted _audio_input _backoff _callbacks _capture _connection _error _outage _raises _refusal
+        _shared _unfinished
     """.split()
 
     def __init__(
@@ -74,6 +74,7 @@ class Lifecycle:
         self._backoff = Backoff(settings.max_attempts if settings.reconnect else 0)
         self._connection: Optional[Connection] = None
         self._refusal: Optional[SlngError] = None
+        self._error: Optional[SlngError] = None
         self._outage: Optional[Outage] = None
         self._unfinished: List[Transcript] = []
 
@@ -123,8 +124,9 @@ class Lifecycle:
             shared.attempt = attempt = ConnectAttempt(settings.endpoint, shared.dialect.path, timeout)
             done = attempt.start()
         except (OSError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise ConnectError(
-                f"The connection could not be opened: {error}.", hint=hint_at_limit(error), retryable=True
+                f"The connection could not be opened: {reason}.", hint=hint_at_limit(error), retryable=True
             ) from error
         done.add_done_callback(lambda _: shared.wake_up())
         try:
@@ -412,7 +414,7 @@ class Lifecycle:
         self._stop_capture()
         shared.never_opened = shared.state < State.STREAMING
         yield from self._close_files()
-        self._report_the_end(error)
+        self._error = error
 
     def _stop_capture(self) -> None:
         if self._capture is not None:
@@ -448,9 +450,9 @@ class Lifecycle:
             for problem in files.take_problems():
                 self._shared.delivery.put(problem)
 
-    def _report_the_end(self, error: Optional[SlngError]) -> None:
-        """In one step: whoever is told of the end finds that it has come."""
-        shared = self._shared
+    def report_end(self) -> None:
+        """Report the end in one step: a callback that is told of it finds the session closed."""
+        shared, error = self._shared, self._error
         is_told = not shared.never_opened or not shared.waits_for_open
         with shared.lock:
             shared.outcome.set(error)

@@ -157,7 +157,7 @@ HOOKS: List[Tuple[type, str]] = [
     *((AudioInput, name) for name in ("report_losses", "end")),
     *((SharedState, name) for name in ("enter",)),
     *((Task, name) for name in ("watch", "unwatch", "watch_writing")),
-    *((Lifecycle, name) for name in ("_advance", "_receive", "_end", "_report_the_end", "_close_connection")),
+    *((Lifecycle, name) for name in ("_advance", "_receive", "_end", "report_end", "_close_connection")),
     *((ConnectAttempt, name) for name in ("start", "take", "cancel")),
 ]
 
