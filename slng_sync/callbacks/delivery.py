@@ -1,5 +1,6 @@
 """What was heard, on its way out: into the transcript, and to whoever wants to be told."""
 
+from dataclasses import replace
 from typing import Any, Callable, Iterable, Optional
 
 from ..events import Ready, Repeated, Transcript
@@ -85,7 +86,7 @@ class ChannelDelivery(Delivery):
         """Deliver all; whether a transcript was among them."""
         name = self.channel
         return super().deliver(
-            item.on_channel(name) if isinstance(item, Transcript) else item for item in items
+            replace(item, channel=name) if isinstance(item, Transcript) else item for item in items
         )
 
     def tell(self, item: Any) -> None:

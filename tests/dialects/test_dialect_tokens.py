@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from properties import END, FIN, Frame, Tape, checked, frame, guessed, original, spoken, translated
 
 from slng_sync import Endpoint, Flushed, Soniox, Transcript
-from slng_sync.dialects.base import Failure, Finished, Heard, Settled
+from slng_sync.dialects.base import Decoded, Failure, Finished, Settled
 
 Segment = Tuple[str, Optional[str], Optional[str], Optional[float], Optional[float]]
 
@@ -23,7 +23,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.decoder = Soniox().decoder(Tape())
-        self.heard: List[Heard] = []
+        self.heard: List[Decoded] = []
         self.shown = ""
 
     def hear(self, *frames: Frame) -> "Listener":
@@ -35,7 +35,7 @@ class Listener:
         self._note(list(self.decoder.end(promote=promote)))
         return self
 
-    def _note(self, heard: List[Heard]) -> None:
+    def _note(self, heard: List[Decoded]) -> None:
         for each in heard:
             if isinstance(each, Transcript):
                 assert each.text.startswith(each.stable)

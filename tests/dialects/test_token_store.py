@@ -4,7 +4,6 @@ from typing import Any, Dict, List
 
 from hypothesis import given
 from hypothesis import strategies as st
-
 from slng_sync.dialects.token_run import BATCH, TokenRun
 
 TOO_LARGE = 10**13
