@@ -4,27 +4,28 @@ Python looks at a run, and only C functions look at each of its tokens. Everythi
 proportion to the number of tokens. No I/O.
 """
 
+import itertools
 import operator
 from itertools import groupby, repeat
-from typing import Any, Dict, Iterable, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from .base import label, number
+from .base import LARGEST_NUMBER, label
 from .words import Row
 
-__all__ = ["Extent", "Joined", "Run", "runs_of"]
+__all__ = ["Extent", "Joined", "Run", "runs_of", "two_runs_of"]
 
 ORIGINAL, TRANSLATION = "original", "translation"
-_LABELS = frozenset({"language", "speaker", "translation_status"})
 _FIELDS = ("text", "start_ms", "end_ms", "confidence")
-_row, _text, _is_final = (
-    operator.itemgetter(*_FIELDS),
-    operator.itemgetter(0),
-    operator.itemgetter("is_final"),
-)
-_TEXTS = frozenset({str, type(None)})
-_NUMBERS = frozenset({int, float})
+_LABELS = ("speaker", "language", "translation_status")
+_NO_LABELS = (None, None, None, None, False)
+_row = operator.itemgetter(*_FIELDS)
+_text, _is_final = operator.itemgetter("text"), operator.itemgetter("is_final")
+_confidence = operator.itemgetter("confidence")
+_STATUSES: Dict[Optional[str], str] = {ORIGINAL: ORIGINAL, TRANSLATION: TRANSLATION}
+_LABEL_TYPES = frozenset({str, type(None)})
+_NUMBERS = (int, float)
 
-Token = Mapping[str, Any]
+Token = Dict[str, Any]
 
 
 class Run(NamedTuple):
@@ -34,7 +35,7 @@ class Run(NamedTuple):
     ``is_marked`` where markers may be in the texts.
     """
 
-    rows: Sequence[Row]
+    tokens: List[Token]
     text: str
     is_final: bool
     speaker: Optional[str] = None
@@ -45,180 +46,200 @@ class Run(NamedTuple):
 
     def part(self, begin: int, end: int) -> "Run":
         """The run of the tokens from number ``begin`` up to, not including, number ``end``."""
-        rows = self.rows[begin:end]
-        return self._replace(rows=rows, text="".join(map(_text, rows)))
+        return self.of(self.tokens[begin:end])
 
-    def labelled_rows(self) -> Sequence[Row]:
-        """The tokens with speaker and language, where they have one."""
+    def of(self, tokens: List[Token]) -> "Run":
+        """A run of other tokens with the same labels."""
+        return self._replace(tokens=tokens, text="".join(map(_text, tokens)))
+
+    def rows(self) -> List[Row]:
+        """The tokens as words are made of them: with speaker and language, where they have one."""
+        try:
+            rows = [*map(_row, self.tokens)]
+        except KeyError:
+            rows = [*zip(*(_values(self.tokens, name) for name in _FIELDS))]
         if self.speaker is None and self.language is None:
-            return self.rows
+            return rows
         labels = self.speaker, self.language
-        return [row + labels for row in self.rows]
+        return [row + labels for row in rows]
 
 
-class Joined(NamedTuple):
+class Joined:
     """The text of runs. ``speaker`` and ``language`` are those of the last run that has them.
 
     Tokens carry their own blanks, but for some that begin another language.
     """
 
-    text: str = ""
-    speaker: Optional[str] = None
-    language: Optional[str] = None
+    __slots__ = ("language", "speaker", "text")
 
-    def differs_from(self, run: Run) -> bool:
-        """Whether a run is another speaker's or in another language."""
-        return (run.speaker is not None and self.speaker not in (None, run.speaker)) or (
-            run.language is not None and self.language not in (None, run.language)
+    def __init__(self, text: str = "", speaker: Optional[str] = None, language: Optional[str] = None) -> None:
+        self.text = text
+        self.speaker = speaker
+        self.language = language
+
+    def differs_from(self, speaker: Optional[str], language: Optional[str]) -> bool:
+        """Whether these are the labels of another speaker or of another language."""
+        return (speaker is not None and self.speaker not in (None, speaker)) or (
+            language is not None and self.language not in (None, language)
         )
 
     def followed_by(self, runs: Iterable[Run]) -> "Joined":
-        """The text with these runs behind it."""
+        """The text with these runs behind it; this one stays as it is."""
         parts, last = [self.text], self.text[-1:]
-        joined = self
+        labels = Joined("", self.speaker, self.language)
         for run in runs:
-            if joined.differs_from(run) and last and not last.isspace():
-                first = run.rows[0][0][:1]
-                if first and not first.isspace():
-                    parts.append(" ")
+            first = run.tokens[0]["text"][:1]
+            is_apart = labels.differs_from(run.speaker, run.language)
+            if is_apart and first and last and not first.isspace() and not last.isspace():
+                parts.append(" ")
             parts.append(run.text)
             last = run.text[-1:] or last
-            joined = Joined("", run.speaker or joined.speaker, run.language or joined.language)
-        return Joined("".join(parts), joined.speaker, joined.language)
+            labels.speaker, labels.language = run.speaker or labels.speaker, run.language or labels.language
+        labels.text = "".join(parts)
+        return labels
 
 
-class Extent(NamedTuple):
-    """When tokens begin and end, in milliseconds, None where none tells; the sum of their confidences.
+class Extent:
+    """When tokens begin and end, in milliseconds, None where none tells; and their mean confidence."""
 
-    ``counted`` is how many of them have a confidence.
-    """
+    __slots__ = ("_count", "_total", "end", "start")
 
-    start: Optional[float] = None
-    end: Optional[float] = None
-    total: float = 0.0
-    counted: int = 0
+    def __init__(self) -> None:
+        self.start: Optional[float] = None
+        self.end: Optional[float] = None
+        self._total = 0.0
+        self._count = 0
 
     @property
     def confidence(self) -> Optional[float]:
-        """The mean of the tokens' confidences."""
-        return round(self.total / self.counted, 4) if self.counted else None
+        """The mean of the tokens that have one."""
+        return round(self._total / self._count, 4) if self._count else None
 
-    def followed_by(self, run: Run) -> "Extent":
-        """The extent of this and a run. Blank tokens tell nothing."""
-        texts, starts, ends, confidences = zip(*run.rows)
-        if not all(map(str.strip, texts)):
-            rows = [row for row in run.rows if row[0].strip()]
-            return self.followed_by(run._replace(rows=rows)) if rows else self
-        total, count = _sum(confidences)
-        return tuple.__new__(
-            Extent,
-            (
-                _extreme(min, self.start, starts),
-                _extreme(max, self.end, ends),
-                self.total + total,
-                self.counted + count,
-            ),
-        )
+    def add(self, rows: Sequence[Row]) -> None:
+        """Add tokens. Where they begin and end, blank ones tell nothing."""
+        for said, start, end, confidence, *_ in rows:
+            if type(confidence) in _NUMBERS and -LARGEST_NUMBER < confidence < LARGEST_NUMBER:
+                self._total += confidence
+                self._count += 1
+            if not said.strip():
+                continue
+            if type(start) in _NUMBERS and -LARGEST_NUMBER < start < (
+                LARGEST_NUMBER if self.start is None else self.start
+            ):
+                self.start = start
+            if (
+                type(end) in _NUMBERS
+                and (-LARGEST_NUMBER if self.end is None else self.end) < end < LARGEST_NUMBER
+            ):
+                self.end = end
+
+    def followed_by(self, tokens: List[Token]) -> "Extent":
+        """The extent with these tokens behind it. The first of them begins it, and the last ends it."""
+        extent = Extent.__new__(Extent)
+        start, end = self.start, self.end
+        extent.start = _next_number(tokens, "start_ms") if start is None else start
+        last = tokens[-1].get("end_ms")
+        if type(last) not in _NUMBERS or not -LARGEST_NUMBER < last < LARGEST_NUMBER:
+            last = _next_number(reversed(tokens), "end_ms")
+        extent.end = last if end is None or (last is not None and last > end) else end
+        try:
+            total, count = sum(map(_confidence, tokens)), len(tokens)
+            if not 0 <= total <= count:
+                total, count = _sum(tokens)
+        except (ArithmeticError, KeyError, TypeError):
+            total, count = _sum(tokens)
+        extent._total, extent._count = self._total + total, self._count + count
+        return extent
 
 
-def _extreme(choose: Any, known: Optional[float], values: Sequence[Any]) -> Optional[float]:
-    """The least, or the largest, of ``known`` and of those values that are numbers."""
-    try:
-        # All of them are numbers, as a rule.
-        extreme = number(choose(values))
-    except (RecursionError, TypeError):
-        extreme = None
-    if extreme is None:
-        numbers = [value for value in map(number, values) if value is not None]
-        if not numbers:
-            return known
-        extreme = choose(numbers)
-    return extreme if known is None else choose(known, extreme)
+def _next_number(tokens: Iterable[Token], name: str) -> Optional[float]:
+    return next((token[name] for token in tokens if _is_number(token.get(name))), None)
 
 
-def _sum(values: Sequence[Any]) -> Tuple[float, int]:
-    """The sum of those values that are numbers, and how many they are."""
-    if _NUMBERS.issuperset(map(type, values)) and min(values) >= 0:
-        total = number(sum(values)) if max(values) <= 1 else None
-        if total is not None:
-            return total, len(values)
-    numbers = [value for value in map(number, values) if value is not None]
+def _sum(tokens: List[Token]) -> Tuple[float, int]:
+    """The sum of the confidences, and how many there are."""
+    numbers = [*filter(_is_number, _values(tokens, "confidence"))]
     return sum(numbers), len(numbers)
 
 
-def runs_of(tokens: List[Any]) -> List[Run]:
-    """The runs of a message's tokens, in order. Leaves out what is no token."""
+def _is_number(value: Any) -> bool:
+    """Whether ``number`` takes it for one."""
+    return type(value) in _NUMBERS and -LARGEST_NUMBER < value < LARGEST_NUMBER
+
+
+def two_runs_of(tokens: List[Any]) -> Optional[Tuple[Run, Run]]:
+    """The final tokens and the others behind them, if all have the same labels and no marker; else None.
+
+    Most messages are so. Their runs are found in a third of the time, and may be empty.
+    """
     try:
-        rows = _rows(tokens)
-        text = "".join(map(_text, rows))
-        finality = bytes(map(_is_final, tokens))
-        labels = _shared_labels(tokens)
-    except (KeyError, TypeError, ValueError):
-        return _grouped(tokens)
-    finals = len(finality.rstrip(b"\0"))
-    # As a rule only, final ones come before the others and all have the same labels.
-    if labels is None or "<" in text or finality.count(1) != finals:
-        return _grouped(tokens)
-    if finals in (0, len(rows)):
-        return [Run(rows, text, bool(finals), *labels)] if rows else []
-    stable = "".join(map(_text, rows[:finals]))
-    return [
-        Run(rows[:finals], stable, True, *labels),
-        Run(rows[finals:], text[len(stable) :], False, *labels),
-    ]
-
-
-def _rows(tokens: List[Any]) -> List[Row]:
-    try:
-        return [*map(_row, tokens)]
-    except KeyError:
-        return [*zip(*(map(dict.get, tokens, repeat(name)) for name in _FIELDS))]
-
-
-def _shared_labels(tokens: List[Any]) -> Optional[Tuple[Optional[str], Optional[str], Optional[str]]]:
-    """Speaker, language and status of all tokens; None where they differ, or are translated."""
-    if all(map(_LABELS.isdisjoint, tokens)):
-        return None, None, None
-    speakers, languages, statuses = (
-        {*map(dict.get, tokens, repeat(name))} for name in ("speaker", "language", "translation_status")
+        first = tokens[0]
+        read, others = _READERS["speaker" in first, "language" in first, "translation_status" in first]
+        if others and not all(map(others.isdisjoint, tokens)):
+            return None
+        texts, finality, *columns = zip(*map(read, tokens))
+        text = "".join(texts)
+        final = bytes(finality)
+    except (LookupError, TypeError, ValueError):
+        return None
+    labels = _shared(first, columns) if columns else _NO_LABELS
+    finals = len(final.rstrip(b"\0"))
+    if labels is None or "<" in text or final.count(1) != finals:
+        return None
+    stable = "".join(texts[:finals])
+    # Without the function in Python that the constructor of a NamedTuple is.
+    return (
+        tuple.__new__(Run, (tokens[:finals], stable, True, *labels)),
+        tuple.__new__(Run, (tokens[finals:], text[len(stable) :], False, *labels)),
     )
-    if not len(speakers) == len(languages) == len(statuses) == 1:
-        return None
-    (speaker,), (language,), (status,) = speakers, languages, statuses
-    if status == TRANSLATION or not _TEXTS.issuperset((type(speaker), type(language))):
-        return None
-    return speaker or None, language or None, ORIGINAL if status == ORIGINAL else None
 
 
-def _grouped(tokens: List[Any]) -> List[Run]:
-    """The runs of any tokens."""
+def _reader(*present: bool) -> Tuple[Callable[[Token], Any], FrozenSet[str]]:
+    names = [name for name, is_present in zip(_LABELS, present) if is_present]
+    return operator.itemgetter("text", "is_final", *names), frozenset(_LABELS).difference(names)
+
+
+_READERS = {present: _reader(*present) for present in itertools.product((False, True), repeat=3)}
+"""For the labels that a token has: a function that reads it, and the labels that it does not have."""
+
+
+def _shared(first: Token, columns: Sequence[Sequence[Any]]) -> Optional[Tuple[Any, ...]]:
+    """The last fields of a run of tokens with these labels; None where they differ or are translated."""
+    for column in columns:
+        value = column[0]
+        if type(value) is not str or not value or column.count(value) != len(column):
+            return None
+    status = first.get("translation_status")
+    if status == TRANSLATION:
+        return None
+    return first.get("speaker"), first.get("language"), _STATUSES.get(status), None, False
+
+
+def runs_of(tokens: List[Any]) -> List[Run]:
+    """The runs of any tokens, in order. Leaves out what is no token."""
     tokens = [token for token in tokens if isinstance(token, dict) and isinstance(token.get("text"), str)]
-    rows = _rows(tokens)
+    texts = [*map(_text, tokens)]
     keys = zip(
         map(bool, _values(tokens, "is_final")),
         _labels(tokens, "speaker"),
         _labels(tokens, "language"),
         map(_STATUSES.get, _labels(tokens, "translation_status")),
         _labels(tokens, "source_language"),
-        map(operator.contains, map(_text, rows), repeat("<")),
+        map(operator.contains, texts, repeat("<")),
     )
     runs, at = [], 0
     for key, same in groupby(keys):
-        part = rows[at : at + len([*same])]
-        at += len(part)
-        runs.append(Run(part, "".join(map(_text, part)), *key))
+        begin, at = at, at + len([*same])
+        runs.append(Run(tokens[begin:at], "".join(texts[begin:at]), *key))
     return runs
 
 
-_STATUSES: Dict[Optional[str], str] = {ORIGINAL: ORIGINAL, TRANSLATION: TRANSLATION}
-
-
-def _values(tokens: List[Dict[str, Any]], name: str) -> List[Any]:
+def _values(tokens: List[Token], name: str) -> List[Any]:
     return [*map(dict.get, tokens, repeat(name))]
 
 
-def _labels(tokens: List[Dict[str, Any]], name: str) -> List[Optional[str]]:
+def _labels(tokens: List[Token], name: str) -> List[Optional[str]]:
     values = _values(tokens, name)
-    if _TEXTS.issuperset(map(type, values)) and "" not in values:
+    if _LABEL_TYPES.issuperset(map(type, values)) and "" not in values:
         return values
     return [*map(label, values)]
