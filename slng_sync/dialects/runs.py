@@ -23,6 +23,8 @@ _text = operator.itemgetter("text")
 _STATUSES: Dict[Optional[str], str] = {ORIGINAL: ORIGINAL, TRANSLATION: TRANSLATION}
 _LABEL_TYPES = frozenset({str, type(None)})
 _NUMBERS = (int, float)
+LONGEST_KEYS = 500
+"""Characters of the names of a token's fields, all together."""
 
 Token = Dict[str, Any]
 Labels = Tuple[Optional[str], Optional[str], Optional[str]]
@@ -138,16 +140,18 @@ class Extent:
         The first of them begins it where nothing does yet; the last one ends it, unless it went on longer.
         """
         start, end, total, count = self.start, self.end, self._total, self._count
-        if ends:
-            last = ends[-1]
-            if type(last) not in _NUMBERS or not -LARGEST_NUMBER < last < LARGEST_NUMBER:
-                last = next(filter(_is_number, reversed(ends)), None)
-            end = last if end is None or (last is not None and last > end) else end
-            start = next(filter(_is_number, starts), None) if start is None else start
-            more, number_of_them = _sum(confidences)
-            total += more
-            count += number_of_them
-        return start, end, round(total / count, 4) if count else None
+        if not ends:
+            return start, end, round(total / count, 4) if count else None
+        if start is None:
+            start = next(filter(_is_number, starts), None)
+        last = ends[-1]
+        if type(last) not in _NUMBERS or not -LARGEST_NUMBER < last < LARGEST_NUMBER:
+            last = next(filter(_is_number, reversed(ends)), None)
+        if end is None or (last is not None and last > end):
+            end = last
+        more, number_of_them = _sum(confidences)
+        count += number_of_them
+        return start, end, round((total + more) / count, 4) if count else None
 
 
 def _sum(values: Column) -> Tuple[float, int]:
@@ -205,7 +209,10 @@ def _reader(keys: Tuple[str, ...]) -> Tuple[Callable[[Token], Row], Tuple[str, .
     """Return a function that reads all fields of a token with these keys, and the labels among them.
 
     It reads the other fields as well: a token with as many keys that it can read has the same keys.
+    Raises ``ValueError`` for more than a server means to send, as what is returned is kept.
     """
+    if len("".join(keys)) > LONGEST_KEYS:
+        raise ValueError("too many keys")
     labels = tuple(name for name in _LABELS if name in keys)
     names = (*_FIELDS, "is_final", *labels)
     return operator.itemgetter(*names, *(key for key in keys if key not in names)), labels

@@ -15,7 +15,7 @@ from ..events import Endpoint, Flushed, Ready, Transcript, Translation, Word
 from .base import Decoded, Failure, Finished, Settled, Timeline, label, number, text
 from .failures import failure_in
 from .packed import PackedMessage
-from .runs import ORIGINAL, TRANSLATION, Alike, Column, Extent, Joined, Run, alike, columns_of, runs_of
+from .runs import ORIGINAL, TRANSLATION, Alike, Extent, Joined, Run, alike, columns_of, runs_of
 from .words import Row, TokenStore, WordBuilder, Words
 
 __all__ = ["SonioxDecoder"]
@@ -52,24 +52,20 @@ class Segment:
 
     def speak(self, run: Run) -> None:
         """Add spoken tokens, for which there is room."""
-        self.go_on(run.rows(), run.text, run.speaker, run.language, run.status)
+        self.add_rows(run.rows(), run.text)
+        self.add_labels(run.speaker, run.language, run.status)
 
-    def go_on(
-        self,
-        rows: Sequence[Row],
-        said: str,
-        speaker: Optional[str],
-        language: Optional[str],
-        status: Optional[str],
-    ) -> None:
-        """The same, for the parts of a run."""
-        spoken = self.spoken
-        spoken.text += said
-        spoken.speaker, spoken.language = speaker or spoken.speaker, language or spoken.language
+    def add_rows(self, rows: Sequence[Row], said: str) -> None:
+        """Add spoken tokens, but for their labels."""
+        self.spoken.text += said
         self.extent.add(rows)
         self.tokens.extend(rows)
-        if status == ORIGINAL:
-            self.awaits_translation = True
+
+    def add_labels(self, speaker: Optional[str], language: Optional[str], status: Optional[str]) -> None:
+        """Add the labels of spoken tokens, which do not differ from those that are known."""
+        spoken = self.spoken
+        spoken.speaker, spoken.language = speaker or spoken.speaker, language or spoken.language
+        self.awaits_translation = self.awaits_translation or status == ORIGINAL
 
     def translate(self, runs: Sequence[Run]) -> None:
         """Add translated tokens."""
@@ -98,19 +94,11 @@ class Segment:
     def is_over(self, speaker: Optional[str], language: Optional[str]) -> bool:
         """Whether a spoken token with these labels begins another segment."""
         spoken = self.spoken
-        return (
-            len(spoken.text) >= LONGEST_TEXT
-            or len(self.translation.text) >= LONGEST_TEXT
-            or (
-                (speaker != spoken.speaker or language != spoken.language)
-                and spoken.differs_from(speaker, language)
-            )
-        )
-
-    @property
-    def has_long_text(self) -> bool:
-        """Whether no more text should come to this."""
-        return len(self.spoken.text) >= LONGEST_TEXT or len(self.translation.text) >= LONGEST_TEXT
+        if len(spoken.text) >= LONGEST_TEXT or len(self.translation.text) >= LONGEST_TEXT:
+            return True
+        if speaker == spoken.speaker and language == spoken.language:
+            return False
+        return spoken.differs_from(speaker, language)
 
     @property
     def is_empty(self) -> bool:
@@ -194,9 +182,9 @@ class SonioxDecoder:
         same = alike(spoken)
         decoded: List[Decoded] = []
         if same is not None and self._open.has_room_for(*same[3:6]):
-            said = self._go_on(spoken, *same)
+            partial = self._take_alike(spoken, same, not marker)
             if not marker:
-                return self._partial_of(said, same)
+                return partial
         else:
             self._tail = []
             for run in runs_of(spoken):
@@ -205,37 +193,27 @@ class SonioxDecoder:
             decoded += self._take_marker(marker)
         return decoded + self._partial(decoded)
 
-    def _go_on(
-        self,
-        tokens: List[Any],
-        rows: List[Row],
-        columns: List[Column],
-        said: str,
-        finals: int,
-        speaker: Optional[str],
-        language: Optional[str],
-        status: Optional[str],
-    ) -> str:
-        """Take tokens that end nothing, as `_take` does, in a third of the time. Return what is open then."""
-        spoken = self._open.spoken
+    def _take_alike(self, tokens: List[Any], same: Alike, is_shown: bool) -> List[Decoded]:
+        """Take tokens that end nothing: what `_take` and `_partial` do, in a third of the time."""
+        rows, (texts, starts, ends, confidences, *_), said, finals, speaker, language, status = same
+        segment, tail = self._open, []  # type: ignore[var-annotated]
+        self._tail = tail
         if finals:
-            labels = (speaker, language) if speaker or language else ()
-            stable = "".join(columns[0][:finals])
+            stable = texts[0] if finals == 1 else "".join(texts[:finals])
             said = said[len(stable) :]
-            self._open.go_on([row[:4] + labels for row in rows[:finals]], stable, speaker, language, status)
-        self._tail = []
+            labels = (speaker, language) if speaker or language else ()
+            segment.add_rows([row[:4] + labels for row in rows[:finals]], stable)
+            if labels or status:
+                segment.add_labels(speaker, language, status)
         if finals < len(rows):
             # Without the function in Python that the constructor of a NamedTuple is.
             fields = (tokens[finals:], said, False, speaker, language, status, None, False)
-            self._tail.append(tuple.__new__(Run, fields))
-        return (spoken.text + said).strip()
-
-    def _partial_of(self, said: str, tokens: Alike) -> List[Decoded]:
-        if said == self._shown:
+            tail.append(tuple.__new__(Run, fields))
+        said = (segment.spoken.text + said).strip()
+        if not is_shown or said == self._shown:
             return []
-        _, columns, _, finals, speaker, language, _ = tokens
-        extent = self._open.extent.followed_by(columns[1][finals:], columns[2][finals:], columns[3][finals:])
-        return [self._show(said, self._tail, speaker, language, *extent)]
+        extent = segment.extent.followed_by(starts[finals:], ends[finals:], confidences[finals:])
+        return [self._show(said, tail, speaker, language, *extent)]
 
     def _take_marked(self, run: Run) -> List[Decoded]:
         """Take tokens that may have markers in them."""
@@ -278,7 +256,7 @@ class SonioxDecoder:
         fitting = [each for each in candidates if not source or each.spoken.language in (None, source)]
         chosen = (fitting or candidates or [self._open])[-1]
         finals: List[Transcript] = []
-        if chosen.has_long_text:
+        if len(chosen.translation.text) >= LONGEST_TEXT:
             finals = self._cut() + self.release()
             chosen = self._open
         chosen.translate((run,))

@@ -4,6 +4,7 @@
     python tests/benchmarks/decoding.py BEFORE          another one beside it; a folder with a slng_sync in it
 
 A partial is a message of one final token and eight others; an end is one of nine final tokens and a marker.
+The mean is that of all messages of an utterance, and so of what a decoder puts off until the next message.
 Each version has a process of its own in each round, the rounds take turns, and the best of them counts.
 """
 
@@ -20,17 +21,16 @@ from frames import FRAMES_IN_UTTERANCE, OPEN_TOKENS, soniox, soniox_with_speaker
 
 ROOT = Path(__file__).parent.parent.parent
 MADE = {"plain": soniox, "speakers": soniox_with_speakers, "translation": soniox_with_translation}
-KINDS = ["partial", "end"]
+KINDS = ["partial", "end", "mean"]
 UTTERANCES = 60
 
 Costs = Dict[str, float]
 
 
 def utterance(name: str) -> List[bytes]:
-    """The messages of one utterance from the first that is full; the last one ends it."""
+    """The messages of one utterance; the last one ends it."""
     _, made = MADE[name]()
-    messages = [next(made)(at / 10 + 0.1, 0) for at in range(FRAMES_IN_UTTERANCE)]
-    return messages[OPEN_TOKENS:]
+    return [next(made)(at / 10 + 0.1, 0) for at in range(FRAMES_IN_UTTERANCE)]
 
 
 def measure() -> Costs:
@@ -45,11 +45,18 @@ def measure() -> Costs:
         decode, messages = Soniox().decoder(SendQueue(AudioFormat()).timeline()), utterance(name)
         took: Dict[str, List[float]] = {kind: [] for kind in KINDS}
         for _ in range(UTTERANCES):
-            for kind, part in zip(KINDS, (messages[:-1], messages[-1:])):
-                begun = time.perf_counter()
-                for message in part:
-                    decode(parse(message))
-                took[kind].append((time.perf_counter() - begun) / len(part) * 1e6)
+            begun = time.perf_counter()
+            for message in messages[:OPEN_TOKENS]:
+                decode(parse(message))
+            full = time.perf_counter()
+            for message in messages[OPEN_TOKENS:-1]:
+                decode(parse(message))
+            last = time.perf_counter()
+            decode(parse(messages[-1]))
+            ended = time.perf_counter()
+            took["partial"].append((last - full) / (len(messages) - OPEN_TOKENS - 1) * 1e6)
+            took["end"].append((ended - last) * 1e6)
+            took["mean"].append((ended - begun) / len(messages) * 1e6)
         for kind, times in took.items():
             costs[f"{name}, {kind}"] = sorted(times)[len(times) // 4]
     return costs
