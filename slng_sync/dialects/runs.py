@@ -106,31 +106,27 @@ class Joined:
 class Extent:
     """When tokens begin and end, in milliseconds, None where none tells; and their mean confidence."""
 
-    __slots__ = ("_count", "_total", "end", "start")
+    __slots__ = ("_count", "_end", "_start", "_total")
 
     def __init__(self) -> None:
-        self.start: Optional[float] = None
-        self.end: Optional[float] = None
+        # Beyond all numbers while nothing tells them.
+        self._start = LARGEST_NUMBER
+        self._end = -LARGEST_NUMBER
         self._total = 0.0
         self._count = 0
 
     def add(self, rows: Sequence[Row]) -> None:
         """Add tokens. Where they begin and end, blank ones tell nothing."""
-        for said, start, end, confidence, *_ in rows:
+        for row in rows:
+            said, start, end, confidence = row[:4]
             if type(confidence) in _NUMBERS and -LARGEST_NUMBER < confidence < LARGEST_NUMBER:
                 self._total += confidence
                 self._count += 1
-            if not said.strip():
-                continue
-            if type(start) in _NUMBERS and -LARGEST_NUMBER < start < (
-                LARGEST_NUMBER if self.start is None else self.start
-            ):
-                self.start = start
-            if (
-                type(end) in _NUMBERS
-                and (-LARGEST_NUMBER if self.end is None else self.end) < end < LARGEST_NUMBER
-            ):
-                self.end = end
+            if said.strip():
+                if type(start) in _NUMBERS and -LARGEST_NUMBER < start < self._start:
+                    self._start = start
+                if type(end) in _NUMBERS and self._end < end < LARGEST_NUMBER:
+                    self._end = end
 
     def followed_by(
         self, starts: Column, ends: Column, confidences: Column
@@ -139,7 +135,9 @@ class Extent:
 
         The first of them begins it where nothing does yet; the last one ends it, unless it went on longer.
         """
-        start, end, total, count = self.start, self.end, self._total, self._count
+        total, count = self._total, self._count
+        start = self._start if self._start < LARGEST_NUMBER else None
+        end = self._end if self._end > -LARGEST_NUMBER else None
         if not ends:
             return start, end, round(total / count, 4) if count else None
         if start is None:

@@ -177,14 +177,16 @@ class SonioxDecoder:
         return finals
 
     def _take_all(self, tokens: List[Any]) -> List[Decoded]:
+        same = alike(tokens)
+        if same is not None and self._open.has_room_for(same[3], same[4], same[5]):
+            said = self._take_alike(tokens, same)
+            return [] if said == self._shown else [self._partial_of(said, same)]
         marker = _marker(tokens)
         spoken = tokens[:-1] if marker else tokens
-        same = alike(spoken)
+        same = alike(spoken) if marker else None
         decoded: List[Decoded] = []
-        if same is not None and self._open.has_room_for(*same[3:6]):
-            partial = self._take_alike(spoken, same, not marker)
-            if not marker:
-                return partial
+        if same is not None and self._open.has_room_for(same[3], same[4], same[5]):
+            self._take_alike(spoken, same)
         else:
             self._tail = []
             for run in runs_of(spoken):
@@ -193,27 +195,32 @@ class SonioxDecoder:
             decoded += self._take_marker(marker)
         return decoded + self._partial(decoded)
 
-    def _take_alike(self, tokens: List[Any], same: Alike, is_shown: bool) -> List[Decoded]:
-        """Take tokens that end nothing: what `_take` and `_partial` do, in a third of the time."""
-        rows, (texts, starts, ends, confidences, *_), said, finals, speaker, language, status = same
-        segment, tail = self._open, []  # type: ignore[var-annotated]
-        self._tail = tail
+    def _take_alike(self, tokens: List[Any], same: Alike) -> str:
+        """Take tokens that end nothing, as `_take` does. Return what is open then."""
+        rows, columns, said, finals, speaker, language, status = same
+        segment = self._open
         if finals:
-            stable = texts[0] if finals == 1 else "".join(texts[:finals])
+            stable = "".join(columns[0][:finals])
             said = said[len(stable) :]
-            labels = (speaker, language) if speaker or language else ()
-            segment.add_rows([row[:4] + labels for row in rows[:finals]], stable)
-            if labels or status:
+            if speaker or language or status:
+                labels = (speaker, language) if speaker or language else ()
+                segment.add_rows([row[:4] + labels for row in rows[:finals]], stable)
                 segment.add_labels(speaker, language, status)
+            else:
+                segment.add_rows([row[:4] for row in rows[:finals]], stable)
+        self._tail = []
         if finals < len(rows):
             # Without the function in Python that the constructor of a NamedTuple is.
             fields = (tokens[finals:], said, False, speaker, language, status, None, False)
-            tail.append(tuple.__new__(Run, fields))
-        said = (segment.spoken.text + said).strip()
-        if not is_shown or said == self._shown:
-            return []
-        extent = segment.extent.followed_by(starts[finals:], ends[finals:], confidences[finals:])
-        return [self._show(said, tail, speaker, language, *extent)]
+            self._tail.append(tuple.__new__(Run, fields))
+        return (segment.spoken.text + said).strip()
+
+    def _partial_of(self, said: str, same: Alike) -> Transcript:
+        """The partial after such tokens."""
+        _, columns, _, finals, speaker, language, _ = same
+        _, starts, ends, confidences, *_ = columns
+        extent = self._open.extent.followed_by(starts[finals:], ends[finals:], confidences[finals:])
+        return self._show(said, self._tail, speaker, language, *extent)
 
     def _take_marked(self, run: Run) -> List[Decoded]:
         """Take tokens that may have markers in them."""

@@ -5,6 +5,7 @@
 
 A partial is a message of one final token and eight others; an end is one of nine final tokens and a marker.
 The mean is that of all messages of an utterance, and so of what a decoder puts off until the next message.
+Read is the same for a program that looks at speaker, start and confidence of each transcript.
 Each version has a process of its own in each round, the rounds take turns, and the best of them counts.
 """
 
@@ -21,7 +22,7 @@ from frames import FRAMES_IN_UTTERANCE, OPEN_TOKENS, soniox, soniox_with_speaker
 
 ROOT = Path(__file__).parent.parent.parent
 MADE = {"plain": soniox, "speakers": soniox_with_speakers, "translation": soniox_with_translation}
-KINDS = ["partial", "end", "mean"]
+KINDS = ["partial", "end", "mean", "read"]
 UTTERANCES = 60
 
 Costs = Dict[str, float]
@@ -35,7 +36,7 @@ def utterance(name: str) -> List[bytes]:
 
 def measure() -> Costs:
     """Microseconds for each kind of message, by the package that this process has loaded."""
-    from slng_sync import AudioFormat, Soniox
+    from slng_sync import AudioFormat, Soniox, Transcript
     from slng_sync.dialects.parsing import best_parse
     from slng_sync.protocol.send_queue import SendQueue
 
@@ -57,6 +58,12 @@ def measure() -> Costs:
             took["partial"].append((last - full) / (len(messages) - OPEN_TOKENS - 1) * 1e6)
             took["end"].append((ended - last) * 1e6)
             took["mean"].append((ended - begun) / len(messages) * 1e6)
+            begun = time.perf_counter()
+            for message in messages:
+                for each in decode(parse(message)):
+                    if isinstance(each, Transcript):
+                        _ = each.speaker, each.start, each.confidence
+            took["read"].append((time.perf_counter() - begun) / len(messages) * 1e6)
         for kind, times in took.items():
             costs[f"{name}, {kind}"] = sorted(times)[len(times) // 4]
     return costs
