@@ -23,7 +23,7 @@ class Words(Tuple[Word, ...]):
     copies for instance, are tuples of the usual kind; so is what ``Words(...)`` and pickling give.
     """
 
-    _make: Callable[[], Tuple[Word, ...]]
+    _made: Tuple[Word, ...]
 
     def __new__(cls, words: Iterable[Word] = ()) -> Tuple[Word, ...]:  # type: ignore[misc]
         """Return a tuple of the usual kind, as `dataclasses.asdict` needs it."""
@@ -32,14 +32,18 @@ class Words(Tuple[Word, ...]):
     @classmethod
     def made_by(cls, make: Callable[[], Tuple[Word, ...]]) -> "Words":
         """Words that ``make`` returns: the same with each call, in any thread."""
-        words: Words = tuple.__new__(cls)
-        words._make = make
+        # The one item that code in C finds which looks past the methods here: it fails, and loses no word.
+        words: Words = tuple.__new__(cls, (make,))
         return words
 
     def _all(self) -> Tuple[Word, ...]:
-        made: Optional[Tuple[Word, ...]] = self.__dict__.get("_made")
+        try:
+            return self._made
+        except AttributeError:
+            make: Any = tuple.__getitem__(self, 0)
         # Two threads may both make them; ``setdefault`` lets both have the same.
-        return self.__dict__.setdefault("_made", self._make()) if made is None else made
+        made: Tuple[Word, ...] = self.__dict__.setdefault("_made", make())
+        return made
 
     def __len__(self) -> int:
         return len(self._all())
@@ -97,7 +101,8 @@ class Words(Tuple[Word, ...]):
 
     def __copy__(self) -> "Words":
         """The same words, not made yet: a look at one of the two does not make the other larger."""
-        return Words.made_by(self._make)
+        make: Any = tuple.__getitem__(self, 0)
+        return Words.made_by(make)
 
     def __deepcopy__(self, memo: Dict[int, Any]) -> Tuple[Word, ...]:
         return copy.deepcopy(self._all(), memo)

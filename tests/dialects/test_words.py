@@ -171,3 +171,9 @@ def test_a_transcript_of_a_users_own() -> None:
     own = Transcript(text="x", is_final=True)
     assert own.words == () and own.raw == {} and own.start is None and own.channel is None
     assert Transcript.words == () and Transcript.start is None
+
+
+def test_code_in_c_that_looks_past_the_methods_finds_no_word_lost() -> None:
+    """It finds one thing that is no word, and so it fails, where it would find nothing in an empty tuple."""
+    words = late((Word("a"), Word("b")))
+    assert tuple.__len__(words) == 1 and not isinstance(tuple.__getitem__(words, 0), Word)
