@@ -4,11 +4,10 @@ All are frozen values. Times are seconds on the session's clock, which starts at
 audio and never restarts, whatever happens to the connection.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, Optional, Tuple
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Tuple
 
 from .errors import SlngError
-from .packed import Packed
 
 __all__ = [
     "AudioLost",
@@ -27,10 +26,6 @@ __all__ = [
     "Translation",
     "Word",
 ]
-
-
-def _nothing() -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -55,82 +50,34 @@ class Translation:
 
 @dataclass(frozen=True)
 class Transcript:
-    """What was said, as far as it is known.
+    """Text that a model recognised: a partial or a final.
 
     ``text``        the words; never the markers of the wire
     ``is_final``    True: will not change again. False: the next partial replaces this one
-    ``start, end``  seconds on the session's clock; None where nothing tells them
-    ``confidence``  from 0 to 1
+    ``start, end``  seconds on the session's clock; None where the server does not say
+    ``confidence``  from 0 to 1; Soniox: the mean over the tokens
     ``language``    ISO code, ``speaker`` the server's label: where they were asked for
-    ``words``       in order; empty where the server gave none
+    ``words``       in order; empty where the server sent none
     ``stable``      the part of a partial's text that will not change; all of a final's
     ``translation`` where one was asked for
     ``complete``    False for a last partial that became final because the server never answered
-    ``raw``         the frame it was made from
-    ``channel``     the name of the channel, where the source's channels are heard apart
+    ``raw``         the message of the server
+    ``channel``     the name of the channel, where each channel has a session of its own
     """
 
     text: str
     is_final: bool
-    # Without a value in the class itself, so that ``__getattr__`` is asked for what ``later`` has left out.
-    start: Optional[float] = field(default_factory=_nothing)
-    end: Optional[float] = field(default_factory=_nothing)
-    confidence: Optional[float] = field(default_factory=_nothing)
-    language: Optional[str] = field(default_factory=_nothing)
-    speaker: Optional[str] = field(default_factory=_nothing)
-    words: Tuple[Word, ...] = field(default_factory=tuple)
+    start: Optional[float] = None
+    end: Optional[float] = None
+    confidence: Optional[float] = None
+    language: Optional[str] = None
+    speaker: Optional[str] = None
+    words: Tuple[Word, ...] = ()
     stable: str = ""
     translation: Optional[Translation] = None
     complete: bool = True
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
     channel: Optional[str] = None
-
-    @classmethod
-    def later(cls, details: Callable[[], Dict[str, Any]], known: Dict[str, Any]) -> "Transcript":
-        """A transcript of which these fields are known; ``details`` makes the others once somebody asks.
-
-        ``details`` may be called more than once, and by any thread; it gives the same each time. ``raw`` may
-        be packed. ``known`` becomes the transcript's own.
-        """
-        raw = known["raw"]
-        if isinstance(raw, Packed):
-            del known["raw"]
-            known["_raw"] = raw
-        known["_details"] = details
-        transcript = object.__new__(cls)
-        object.__setattr__(transcript, "__dict__", known)
-        return transcript
-
-    def on_channel(self, channel: str) -> "Transcript":
-        """The same, heard on that channel. What is to be made later is still made later."""
-        return self._twin(channel=channel)
-
-    def to_keep(self) -> "Transcript":
-        """The same, to be kept for long: what somebody asks of this one does not make that one larger."""
-        return self._twin() if "_details" in self.__dict__ else self
-
-    def _twin(self, **other: Any) -> "Transcript":
-        transcript = object.__new__(type(self))
-        transcript.__dict__.update(self.__dict__, **other)
-        return transcript
-
-    if not TYPE_CHECKING:
-
-        def __getattr__(self, name: str) -> Any:
-            known = self.__dict__
-            if name == "raw" and "_raw" in known:
-                known["raw"] = known["_raw"]()
-            details = known.get("_details")
-            if name not in known and details is not None:
-                known.update(details())
-                known.pop("_details", None)
-            if name not in known:
-                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-            return known[name]
-
-    def __getstate__(self) -> Dict[str, Any]:
-        """What is pickled and copied: no promise of details, but the details."""
-        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 class Event:

@@ -4,9 +4,11 @@ Text, SRT, WebVTT, JSON, HTML. One thread adds, any number of threads read. How 
 subtitles stands in ``subtitles.py``.
 """
 
+import copy
 import json
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
@@ -43,7 +45,8 @@ class TranscriptLog:
             self._partial = transcript if transcript.text else None
             return
         with self._lock:
-            self._finals.append(transcript.to_keep())
+            # A user who looks at the words of his transcript does not make this one larger.
+            self._finals.append(replace(transcript, words=copy.copy(transcript.words)))
             self._duration = max(self._duration, transcript.end or 0.0)
             self._partial = None
 

@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parent.parent / "slng_sync"
 # From the ground up. A module imports from its own room and from those below; rooms on one level are apart.
 LEVELS: List[Set[str]] = [
     {"_version"},
-    {"errors", "log", "redaction", "waiting", "packed", "system_limits"},
+    {"errors", "log", "redaction", "waiting", "system_limits"},
     {"events", "validation"},
     {"audio", "transcript", "subtitles"},
     {"microphone", "dialects"},

@@ -1,31 +1,54 @@
-"""What is packed comes back as it was, and takes little room until then."""
+"""A packed message is what it was made from, and takes little room."""
 
+import copy
+import json
+import pickle
 import tracemalloc
-from typing import Any, List
+from typing import Any, Dict, List
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slng_sync import Soniox, Transcript, TranscriptLog
+from slng_sync import Dialect, Reson8, Soniox, Transcript, TranscriptLog
 from slng_sync.audio.format import AudioFormat
-from slng_sync.packed import Packed
+from slng_sync.dialects.packed import PackedMessage
 from slng_sync.protocol.send_queue import SendQueue
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 VALUES = st.recursive(SCALARS, lambda each: st.lists(each) | st.dictionaries(st.text(), each), max_leaves=20)
+MESSAGES = st.dictionaries(st.text(), VALUES)
 
 
-@given(VALUES)
-def test_a_value_comes_back_new_each_time_once_it_is_packed(value: Any) -> None:
-    packed = Packed(value)
-    assert packed() is value
-    assert packed.pack() is packed.pack() is packed
-    assert packed() == packed() == value
-    assert not isinstance(value, (list, dict)) or packed() is not packed()
+@given(MESSAGES)
+def test_it_is_read_like_the_dict_that_it_was_made_from(message: Dict[str, Any]) -> None:
+    packed = PackedMessage(message)
+    assert packed == message and message == packed and packed == PackedMessage(message)
+    assert dict(packed) == message and {**packed} == message
+    assert [*packed] == [*message] and len(packed) == len(message) and repr(packed) == repr(message)
+    assert [*packed.items()] == [*message.items()]
+    assert [*packed.keys()] == [*message] and [*packed.values()] == [*message.values()]
+    assert all(key in packed and packed[key] == packed.get(key) == value for key, value in message.items())
+    assert json.dumps(dict(packed)) == json.dumps(message)
+
+
+def test_what_it_does_not_have_is_a_key_error() -> None:
+    packed = PackedMessage({"a": 1})
+    with pytest.raises(KeyError):
+        packed["b"]
+    assert packed != {"a": 2} and packed.get("b") is None and "b" not in packed
+
+
+@given(MESSAGES)
+def test_pickling_and_deepcopy_give_the_dict(message: Dict[str, Any]) -> None:
+    packed = PackedMessage(message)
+    for twin in (pickle.loads(pickle.dumps(packed)), copy.deepcopy(packed)):
+        assert type(twin) is dict and twin == message
+    assert copy.copy(packed) is packed
 
 
 def test_half_a_surrogate_pair_comes_back_as_well() -> None:
-    assert Packed(["\ud83d"]).pack()() == ["\ud83d"]
+    assert PackedMessage({"a": "\ud83d"}) == {"a": "\ud83d"}
 
 
 def test_what_is_nested_too_deeply_stays_as_it_is() -> None:
@@ -33,11 +56,28 @@ def test_what_is_nested_too_deeply_stays_as_it_is() -> None:
     for _ in range(100_000):
         value = [value]
     try:
-        assert Packed(value).pack()() is value
+        assert PackedMessage({"a": value})["a"] is value
     finally:
         # One level after the other: Python would free it in one go, and some versions not survive that.
         while value:
             value = value.pop()
+
+
+@pytest.mark.parametrize("dialect", [Soniox(), Reson8()])
+def test_a_final_holds_no_large_message_unpacked(dialect: Dialect) -> None:
+    """As objects such a message takes twenty times what it takes on the wire."""
+    payload = b'{"type":"final_transcript","transcript":"a","tokens":[%b],"x":[%b]}'
+    payload %= b'{"text":"a","is_final":true},{"text":"<end>","is_final":true}', b",".join([b"[]"] * 100_000)
+    tracemalloc.start()
+    try:
+        decode = dialect.decoder(SendQueue(AudioFormat(16000, 1)).timeline())
+        finals = [each for each in decode(json.loads(payload)) if isinstance(each, Transcript)]
+        decode({"tokens": []})
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert finals[0].is_final and size < len(payload) * 3
+    assert len(finals[0].raw["x"]) == 100_000
 
 
 def utterance(at: float) -> Any:

@@ -1,5 +1,6 @@
 """The way of what a session received: overlap trimmed, into its ``TranscriptLog``, into its mailbox."""
 
+from dataclasses import replace
 from typing import Any, Callable, Iterable, Optional
 
 from ..events import Ready, Repeated, Transcript
@@ -88,7 +89,7 @@ class ChannelDelivery(Delivery):
         """Deliver transcripts and other items. Return whether a transcript was among them."""
         name = self.channel
         return super().deliver(
-            item.on_channel(name) if isinstance(item, Transcript) else item for item in items
+            replace(item, channel=name) if isinstance(item, Transcript) else item for item in items
         )
 
     def put(self, item: Any) -> None:

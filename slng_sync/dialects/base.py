@@ -1,8 +1,8 @@
-"""What a model of the gateway is to the rest of the package: words for the wire, ears for the answers.
+"""The base of all dialects: what a model expects on the wire, and what its messages mean.
 
-A dialect is a frozen value with the options of one model. It says what to send; its decoder says what
-was heard. Neither knows a socket, a thread or a clock of its own, so a further model is one subclass of
-``Dialect``, here or in a program of the user's.
+A dialect is a frozen value with the options of one model. It makes the messages for the server; its decoder
+turns the server's messages into transcripts and events. Neither has a socket, a thread or a clock of its
+own. A further model is one subclass of ``Dialect``, here or in a user's program.
 """
 
 import json
@@ -26,18 +26,32 @@ from ..audio.format import AudioFormat
 from ..errors import ConfigurationError, SlngError
 from ..events import Event, Transcript
 
-__all__ = ["Decoder", "Dialect", "Failure", "Finished", "Frame", "Heard", "Settled", "Timeline", "as_dialect"]
+__all__ = [
+    "Decoded",
+    "Decoder",
+    "Dialect",
+    "Failure",
+    "Finished",
+    "Message",
+    "Settled",
+    "Timeline",
+    "as_dialect",
+]
 
 LARGEST_NUMBER = 1e12
 """More than any time or count on the wire; sums of such numbers are still finite."""
 _NUMBERS = (int, float)
 
 
-class Frame(NamedTuple):
+class Message(NamedTuple):
     """One message for the server. Text is UTF-8 already."""
 
     payload: bytes
     binary: bool = False
+
+
+# Removed once ``transport`` and ``session`` use the new names.
+Frame = Message
 
 
 class Timeline(Protocol):
@@ -59,7 +73,7 @@ class Timeline(Protocol):
 
 
 class Settled(NamedTuple):
-    """The server has answered for all audio up to ``seconds`` of the session's clock."""
+    """The server has acknowledged all audio up to ``seconds`` of the session's clock."""
 
     seconds: float
 
@@ -74,29 +88,33 @@ class Failure(NamedTuple):
     error: SlngError
 
 
-Heard = Union[Transcript, Event, Settled, Finished, Failure]
+Decoded = Union[Transcript, Event, Settled, Finished, Failure]
+"""What a decoder returns."""
+
+# Removed once ``protocol`` uses the new name.
+Heard = Decoded
 
 
 class Decoder(Protocol):
-    """What the frames of one connection mean. Made new for each connection."""
+    """Decodes the messages of one connection. Each connection has its own."""
 
-    def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
-        """Decode one frame. Unknown frames and fields are ignored."""
+    def __call__(self, message: Mapping[str, Any]) -> List[Decoded]:
+        """Decode one message. Unknown messages and fields are ignored."""
 
     @property
     def pending(self) -> str:
-        """The text that was heard and is not final yet; empty where nothing is open."""
+        """The text that is not final yet; empty where nothing is open."""
 
     @property
     def held(self) -> bool:
         """Whether a finished transcript waits for something that may still belong to it."""
 
     def release(self) -> List[Transcript]:
-        """Stop waiting: what was held."""
+        """Stop waiting: return the transcripts that were held."""
 
     def end(self, *, promote: bool = False) -> List[Transcript]:
-        """Nothing more will come: what is final and still open; with ``promote`` the pending text as well,
-        as a final that is not ``complete``."""
+        """Return what is final and still open, as no message will follow; with ``promote`` the pending text
+        as well, in a final that is not ``complete``."""
 
 
 @dataclass(frozen=True)
@@ -133,23 +151,23 @@ class Dialect:
         """The path of the model's WebSocket endpoint [SLNG model pages]."""
         return f"/v1/stt/{self.model}"
 
-    def start(self, audio_format: AudioFormat) -> Frame:
+    def start(self, audio_format: AudioFormat) -> Message:
         """The first message of a connection."""
         raise NotImplementedError
 
-    def audio(self, pcm: bytes) -> Frame:
-        """A message with audio: whole frames of PCM s16le, never empty."""
+    def audio(self, pcm: bytes) -> Message:
+        """A message with audio: whole sample frames of PCM s16le, never empty."""
         raise NotImplementedError
 
-    def finalize(self) -> Frame:
+    def finalize(self) -> Message:
         """Ask that everything said so far becomes final."""
         raise NotImplementedError
 
-    def keepalive(self) -> Frame:
+    def keepalive(self) -> Message:
         """Say that the silence is meant."""
         raise NotImplementedError
 
-    def end(self) -> List[Frame]:
+    def end(self) -> List[Message]:
         """The ways to say that no audio will follow, to be tried one after the other."""
         raise NotImplementedError
 
@@ -183,9 +201,9 @@ def as_dialect(model: object) -> Dialect:
 # What the dialects share: checking options, writing JSON, reading numbers.
 
 
-def text_frame(message: Mapping[str, Any]) -> Frame:
-    """A message as a text frame."""
-    return Frame(_as_json(message).encode("utf-8"))
+def text_message(message: Mapping[str, Any]) -> Message:
+    """A message of text."""
+    return Message(_as_json(message).encode("utf-8"))
 
 
 def _as_json(value: object) -> str:

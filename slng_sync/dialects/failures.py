@@ -1,4 +1,4 @@
-"""Error frames of both shapes, and what each code asks of the user.
+"""Error messages of both shapes, and what each code asks of the user.
 
 The gateway's own shape is ``{"type": "error", "code", "message"}``, flat or under ``data``
 [SLNG model pages]; Soniox's is ``{"error_code", "error_type", "error_message"}``
@@ -59,30 +59,32 @@ _HINTS: Dict[int, str] = {
 _FINAL = frozenset({400, 401, 402, 403, 404, 422})
 
 
-def failure_in(frame: Mapping[str, Any]) -> Optional[SlngError]:
-    """The error that a frame reports, or None where it is no error frame."""
-    if not is_failure(frame):
+def failure_in(message: Mapping[str, Any]) -> Optional[SlngError]:
+    """The error that a message reports, or None where it is no error message."""
+    if not is_failure(message):
         return None
-    return _gateway(frame) if frame.get("error_code") is None else _native(frame)
+    return _gateway(message) if message.get("error_code") is None else _native(message)
 
 
-def is_failure(frame: Mapping[str, Any]) -> bool:
-    """Whether a frame reports an error."""
-    if "type" in frame and text(frame["type"]).lower() == "error":
+def is_failure(message: Mapping[str, Any]) -> bool:
+    """Whether a message reports an error."""
+    if "type" in message and text(message["type"]).lower() == "error":
         return True
-    return frame.get("error_code") is not None
+    return message.get("error_code") is not None
 
 
-def _native(frame: Mapping[str, Any]) -> SlngError:
-    code, kind = _code(frame["error_code"]), text(frame.get("error_type"))
+def _native(message: Mapping[str, Any]) -> SlngError:
+    code, kind = _code(message["error_code"]), text(message.get("error_type"))
     status = _status(code) or _NAMED.get(kind) or 500
-    return _error(status, code, f"{code}, {kind}" if kind else str(code), frame.get("error_message"), frame)
+    return _error(
+        status, code, f"{code}, {kind}" if kind else str(code), message.get("error_message"), message
+    )
 
 
-def _gateway(frame: Mapping[str, Any]) -> SlngError:
-    nested = frame.get("data")
-    body = frame
-    if isinstance(nested, Mapping) and "code" in nested and "code" not in frame:
+def _gateway(message: Mapping[str, Any]) -> SlngError:
+    nested = message.get("data")
+    body = message
+    if isinstance(nested, Mapping) and "code" in nested and "code" not in message:
         body = nested
     code = body.get("code", "")
     code = code if isinstance(code, str) else _code(code)
@@ -91,7 +93,7 @@ def _gateway(frame: Mapping[str, Any]) -> SlngError:
     said = next(
         (body[key] for key in ("message", "description", "error") if isinstance(body.get(key), str)), ""
     )
-    error = _error(status, code, str(code), said, frame)
+    error = _error(status, code, str(code), said, message)
     if name == "payload_too_large" or (
         name == "backend_connection_failed" and ("401" in said or "403" in said)
     ):
@@ -100,7 +102,7 @@ def _gateway(frame: Mapping[str, Any]) -> SlngError:
 
 
 def _error(
-    status: int, code: Union[str, int], named: str, said: object, frame: Mapping[str, Any]
+    status: int, code: Union[str, int], named: str, said: object, message: Mapping[str, Any]
 ) -> SlngError:
     kind: Type[ServerError] = ServerError
     if status in (401, 403):
@@ -113,7 +115,7 @@ def _error(
         hint=_HINTS.get(status, ""),
         retryable=status not in _FINAL,
     )
-    error.code, error.status, error.raw = code, status, dict(frame)
+    error.code, error.status, error.raw = code, status, dict(message)
     return error
 
 

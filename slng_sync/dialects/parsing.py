@@ -18,10 +18,10 @@ def parse(payload: Bytes) -> Optional[Mapping[str, Any]]:
     """A JSON object, or None."""
     try:
         said = str(payload, "utf-8").strip()
-        frame, end = _scan(said, 0)
+        message, end = _scan(said, 0)
     except (ValueError, RecursionError, StopIteration):
         return None
-    return frame if isinstance(frame, dict) and end == len(said) else None
+    return message if isinstance(message, dict) and end == len(said) else None
 
 
 @functools.lru_cache(maxsize=None)
@@ -34,10 +34,10 @@ def best_parse() -> Parse:
 
     def parse_quickly(payload: Bytes) -> Optional[Mapping[str, Any]]:
         try:
-            frame = load(payload)
+            message = load(payload)
         except ValueError:
             # It is stricter than the other: with NaN, or half a surrogate pair in a word, that has to decide.
             return parse(payload)
-        return frame if isinstance(frame, dict) else None
+        return message if isinstance(message, dict) else None
 
     return parse_quickly

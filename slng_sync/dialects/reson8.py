@@ -1,4 +1,4 @@
-"""Reson8: JSON frames, audio as base64, transcripts in one piece.
+"""Reson8: JSON messages, audio as base64, transcripts in one piece.
 
 Wire facts are from the SLNG model page of ``reson8/reson8stt:v1`` where nothing else is said.
 """
@@ -7,15 +7,15 @@ import functools
 import math
 from binascii import b2a_base64
 from dataclasses import dataclass
-from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, ClassVar, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..audio.format import AudioFormat
 from ..events import Endpoint, Flushed, Ready, Transcript, Word
 from .base import (
+    Decoded,
     Dialect,
     Failure,
-    Frame,
-    Heard,
+    Message,
     Settled,
     Timeline,
     extra_field,
@@ -26,9 +26,11 @@ from .base import (
     require_bool,
     require_extra,
     text,
-    text_frame,
+    text_message,
 )
 from .failures import failure_in
+from .packed import PackedMessage
+from .words import Words
 
 __all__ = ["Reson8"]
 
@@ -85,7 +87,7 @@ class Reson8(Dialect):
         )
         require_extra(self, self.extra, ("sample_rate", "channels"))
 
-    def start(self, audio_format: AudioFormat) -> Frame:
+    def start(self, audio_format: AudioFormat) -> Message:
         """``init`` with its config; audio has to wait for ``ready``."""
         config = {
             "encoding": self.encoding,
@@ -95,28 +97,28 @@ class Reson8(Dialect):
         }
         if self.language:
             config["language"] = self.language if isinstance(self.language, str) else ",".join(self.language)
-        return text_frame({"type": "init", "config": {**config, **self.extra}})
+        return text_message({"type": "init", "config": {**config, **self.extra}})
 
-    def audio(self, pcm: bytes) -> Frame:
+    def audio(self, pcm: bytes) -> Message:
         """Raw samples without any header, in the chosen envelope."""
         if self.audio_envelope == "binary":
-            return Frame(pcm, True)
+            return Message(pcm, True)
         # Put together by hand: a JSON encoder would look at every character of the base64.
         message = b'{"type":"audio","data":"' + b2a_base64(pcm, newline=False) + b'"}'
         # Without the function in Python that the constructor of a NamedTuple is.
-        return tuple.__new__(Frame, (message, False))
+        return tuple.__new__(Message, (message, False))
 
-    def finalize(self) -> Frame:
+    def finalize(self) -> Message:
         """Flushes what is buffered; answered by ``flush_confirmation``."""
-        return text_frame({"type": "finalize"})
+        return text_message({"type": "finalize"})
 
-    def keepalive(self) -> Frame:
+    def keepalive(self) -> Message:
         """Nothing answers it."""
-        return text_frame({"type": "keepalive"})
+        return text_message({"type": "keepalive"})
 
-    def end(self) -> List[Frame]:
+    def end(self) -> List[Message]:
         """``close`` ends the audio and the session."""
-        return [text_frame({"type": "close"})]
+        return [text_message({"type": "close"})]
 
     def decoder(self, timeline: Timeline) -> "Reson8Decoder":
         """A decoder for a new connection."""
@@ -129,7 +131,7 @@ class Reson8(Dialect):
 
 
 class Reson8Decoder:
-    """Reson8's frames: each partial replaces the last one, each final stands."""
+    """Reson8's messages: each partial replaces the last one, each final stands."""
 
     held = False
 
@@ -139,21 +141,21 @@ class Reson8Decoder:
         self._segment_begun: Optional[float] = None
         self._last_end = timeline.start(0.0)
 
-    def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
-        """Decode one frame."""
-        kind = text(frame.get("type")).lower()
-        if kind == "error" or "error_code" in frame:
-            failure = failure_in(frame)
+    def __call__(self, message: Mapping[str, Any]) -> List[Decoded]:
+        """Decode one message."""
+        kind = text(message.get("type")).lower()
+        if kind == "error" or "error_code" in message:
+            failure = failure_in(message)
             if failure is not None:
                 return [Failure(failure)]
         if kind == "partial_transcript":
-            return self._heard_partial(frame)
+            return self._take_partial(message)
         if kind == "final_transcript":
-            return self._heard_final(frame)
+            return self._take_final(message)
         if kind == "flush_confirmation":
-            return [Flushed(label(frame.get("id")))]
+            return [Flushed(label(message.get("id")))]
         if kind == "ready":
-            return [Ready(label(frame.get("session_id")))]
+            return [Ready(label(message.get("session_id")))]
         return [Endpoint()] if kind == "utterance_end" else []
 
     @property
@@ -162,113 +164,132 @@ class Reson8Decoder:
         return self._partial.text if self._partial else ""
 
     def release(self) -> List[Transcript]:
-        """Nothing is ever held here."""
+        """Return nothing: no transcript waits here."""
         return []
 
     def end(self, *, promote: bool = False) -> List[Transcript]:
-        """The open partial, where it is to become a final."""
-        partial, self._partial = self._partial, None
-        if not (promote and partial):
-            self._partial = partial
+        """Return the open partial as a final, with ``promote``."""
+        if not (promote and self._partial):
             return []
-        return [self._final(partial.raw, partial.text, complete=False)]
+        partial, self._partial = self._partial, None
+        return [self._transcript(partial.raw, partial.text, is_final=True, complete=False)]
 
-    def _heard_partial(self, frame: Mapping[str, Any]) -> List[Heard]:
-        said = _said(frame)
+    def _take_partial(self, message: Mapping[str, Any]) -> List[Decoded]:
+        said = _said(message)
         if said == self.pending:
             return []
         if self._segment_begun is None:
             self._segment_begun = self._timeline.heard
-        partial = self._open(frame, said)
+        partial = self._transcript(message, said, is_final=False)
         self._partial = partial if said else None
         return [partial]
 
-    def _heard_final(self, frame: Mapping[str, Any]) -> List[Heard]:
-        said = _said(frame)
+    def _take_final(self, message: Mapping[str, Any]) -> List[Decoded]:
+        said = _said(message)
         was_open, self._partial = self.pending, None
         begun, self._segment_begun = self._segment_begun, None
         if not said:
             # It answers a finalize over silence. What was shown and came to nothing is taken back.
-            return [self._open(frame, "")] if was_open else []
-        final = self._final(frame, said)
-        heard: List[Heard] = [final]
-        if (final.words and final.words[-1].end is not None) or _has_times(frame):
-            heard.append(Settled(final.end or 0.0))
+            return [self._transcript(message, "", is_final=False)] if was_open else []
+        final = self._transcript(message, said, is_final=True)
+        decoded: List[Decoded] = [final]
+        if _last_word_ends(message) or _has_times(message):
+            decoded.append(Settled(final.end or 0.0))
         elif begun is not None:
-            heard.append(Settled(max(0.0, begun - PARTIAL_DELAY)))
+            decoded.append(Settled(max(0.0, begun - PARTIAL_DELAY)))
         self._last_end = final.end or self._last_end
-        return heard
+        return decoded
 
-    def _open(self, frame: Mapping[str, Any], said: str) -> Transcript:
-        """A partial: few ask for more of it than its text."""
-        details = functools.partial(self._details, frame, self._last_end, self._timeline.reached)
-        return Transcript.later(details, {"text": said, "is_final": False, "raw": frame})
+    def _transcript(
+        self, message: Mapping[str, Any], said: str, *, is_final: bool, complete: bool = True
+    ) -> Transcript:
+        """A transcript of a message. A final is kept: it holds the message packed."""
+        start, end = self._span(message)
+        raw = PackedMessage(message) if is_final else message
+        return Transcript(
+            text=said,
+            is_final=is_final,
+            start=start,
+            end=end,
+            confidence=_probability(message.get("confidence")),
+            language=label(message.get("language")),
+            words=Words.made_by(functools.partial(_words, raw, self._timeline))
+            if message.get("words")
+            else (),
+            stable=said if is_final else "",
+            complete=complete,
+            raw=raw,
+        )
 
-    def _final(self, frame: Mapping[str, Any], said: str, *, complete: bool = True) -> Transcript:
-        details = self._details(frame, self._last_end, self._timeline.reached)
-        return Transcript(text=said, is_final=True, stable=said, complete=complete, raw=frame, **details)
-
-    def _details(self, frame: Mapping[str, Any], last_end: float, reached: float) -> Dict[str, Any]:
-        """What a frame tells besides its text; ``last_end`` and ``reached`` as they were when it came."""
-        language = label(frame.get("language"))
-        words = self._words(frame.get("words"), language)
-        start, end = self._span(frame, words, last_end, reached)
-        return {
-            "start": start,
-            "end": end,
-            "confidence": _probability(frame.get("confidence")),
-            "language": language,
-            "speaker": None,
-            "words": words,
-        }
-
-    def _span(
-        self, frame: Mapping[str, Any], words: Tuple[Word, ...], last_end: float, reached: float
-    ) -> Tuple[float, float]:
-        """Where it stands: by its words, by ``start`` and ``duration``, else from the last final to now."""
-        if words:
-            starts = [word.start for word in words if word.start is not None]
-            ends = [word.end for word in words if word.end is not None]
-            if starts and ends:
-                return min(starts), max(ends)
-        begin, duration = number(frame.get("start")), number(frame.get("duration"))
+    def _span(self, message: Mapping[str, Any]) -> Tuple[float, float]:
+        """Start and end: by the words, by ``start`` and ``duration``, else from the last final to now."""
+        times = [_times(entry) for entry in _entries(message)]
+        starts = [start for start, _ in times if start is not None]
+        ends = [end for _, end in times if end is not None]
+        if starts and ends:
+            return self._timeline.start(min(starts)), self._timeline.end(max(ends))
+        begin, duration = number(message.get("start")), number(message.get("duration"))
         if begin is not None and duration is not None:
             return self._timeline.start(begin), self._timeline.end(begin + duration)
-        end = max(last_end, reached)
+        end = max(self._last_end, self._timeline.reached)
         if begin is not None:
             return self._timeline.start(begin), max(end, self._timeline.start(begin))
         # ``duration`` is that of the segment, and the audio sent since its end is not known.
-        start = last_end if duration is None else max(last_end, end - duration)
+        start = self._last_end if duration is None else max(self._last_end, end - duration)
         return round(start, 6), end
 
-    def _words(self, entries: object, language: Optional[str]) -> Tuple[Word, ...]:
-        if not entries or not isinstance(entries, list):
-            return ()
-        words = (self._word(entry, language) for entry in entries if isinstance(entry, Mapping))
-        return tuple(word for word in words if word.text)
 
-    def _word(self, entry: Mapping[str, Any], language: Optional[str]) -> Word:
-        start, end = number(entry.get("start")), number(entry.get("end"))
-        if start is None and (start_ms := number(entry.get("start_ms"))) is not None:
-            start = start_ms / 1000
-            duration_ms = number(entry.get("duration_ms"))
-            end = start + duration_ms / 1000 if duration_ms is not None else end
-        return Word(
-            text=(text(entry.get("word")) or text(entry.get("text"))).strip(),
-            start=None if start is None else self._timeline.start(start),
-            end=None if end is None else self._timeline.end(end),
-            confidence=_probability(entry.get("confidence")),
-            speaker=label(entry.get("speaker")),
-            language=label(entry.get("language")) or language,
-        )
+def _words(message: Mapping[str, Any], timeline: Timeline) -> Tuple[Word, ...]:
+    language = label(message.get("language"))
+    return tuple(_word(entry, language, timeline) for entry in _entries(message))
 
 
-def _has_times(frame: Mapping[str, Any]) -> bool:
-    return number(frame.get("start")) is not None and number(frame.get("duration")) is not None
+def _entries(message: Mapping[str, Any]) -> List[Mapping[str, Any]]:
+    """The entries of ``words`` that have a text."""
+    entries = message.get("words")
+    if not entries or not isinstance(entries, list):
+        return []
+    return [entry for entry in entries if isinstance(entry, Mapping) and _entry_text(entry)]
 
 
-def _said(frame: Mapping[str, Any]) -> str:
-    return (text(frame.get("transcript")) or text(frame.get("text"))).strip()
+def _entry_text(entry: Mapping[str, Any]) -> str:
+    return (text(entry.get("word")) or text(entry.get("text"))).strip()
+
+
+def _times(entry: Mapping[str, Any]) -> Tuple[Optional[float], Optional[float]]:
+    """Start and end in seconds, of a word in either of its two forms."""
+    start, end = number(entry.get("start")), number(entry.get("end"))
+    start_ms = number(entry.get("start_ms")) if start is None else None
+    if start_ms is not None:
+        start = start_ms / 1000
+        duration_ms = number(entry.get("duration_ms"))
+        end = start + duration_ms / 1000 if duration_ms is not None else end
+    return start, end
+
+
+def _word(entry: Mapping[str, Any], language: Optional[str], timeline: Timeline) -> Word:
+    start, end = _times(entry)
+    return Word(
+        text=_entry_text(entry),
+        start=None if start is None else timeline.start(start),
+        end=None if end is None else timeline.end(end),
+        confidence=_probability(entry.get("confidence")),
+        speaker=label(entry.get("speaker")),
+        language=label(entry.get("language")) or language,
+    )
+
+
+def _last_word_ends(message: Mapping[str, Any]) -> bool:
+    entries = _entries(message)
+    return bool(entries) and _times(entries[-1])[1] is not None
+
+
+def _has_times(message: Mapping[str, Any]) -> bool:
+    return number(message.get("start")) is not None and number(message.get("duration")) is not None
+
+
+def _said(message: Mapping[str, Any]) -> str:
+    return (text(message.get("transcript")) or text(message.get("text"))).strip()
 
 
 def _probability(value: object) -> Optional[float]:

@@ -1,6 +1,6 @@
 """Soniox v4: binary audio, transcripts as tokens.
 
-The gateway passes native frames on unchanged [SLNG model page of soniox/speech-ai:rt-v4]; the wire facts
+The gateway passes native messages on unchanged [SLNG model page of soniox/speech-ai:rt-v4]; the wire facts
 are from Soniox's WebSocket API page [soniox-ws-api] where nothing else is said.
 """
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Dict, List, Mapping, Optional, Sequence, Tuple
 from ..audio.format import AudioFormat
 from .base import (
     Dialect,
-    Frame,
+    Message,
     Timeline,
     extra_field,
     is_int,
@@ -19,16 +19,16 @@ from .base import (
     require,
     require_bool,
     require_extra,
-    text_frame,
+    text_message,
 )
 from .tokens import SonioxDecoder
 
 __all__ = ["Soniox"]
 
 _END_OF_STREAM = {
-    "type_empty": Frame(b'{"type":""}'),
-    "empty_text": Frame(b""),
-    "empty_binary": Frame(b"", binary=True),
+    "type_empty": Message(b'{"type":""}'),
+    "empty_text": Message(b""),
+    "empty_binary": Message(b"", binary=True),
 }
 _CONTEXT_KEYS = ("general", "text", "terms", "translation_terms")
 _CONTEXT_LIMIT = 10_000
@@ -120,7 +120,7 @@ class Soniox(Dialect):
         )
         require_extra(self, self.extra, _OURS)
 
-    def start(self, audio_format: AudioFormat) -> Frame:
+    def start(self, audio_format: AudioFormat) -> Message:
         """The config. There is no ``ready``: audio may follow at once."""
         config: Dict[str, Any] = {} if self.config_type is None else {"type": self.config_type}
         config.update(
@@ -140,22 +140,22 @@ class Soniox(Dialect):
             value = getattr(self, name)
             if value is not None:
                 config[name] = list(value) if name == "language_hints" else value
-        return text_frame({**config, **self.extra})
+        return text_message({**config, **self.extra})
 
-    def audio(self, pcm: bytes) -> Frame:
+    def audio(self, pcm: bytes) -> Message:
         """Plain binary. An empty one would end the stream."""
         # Without the function in Python that the constructor of a NamedTuple is.
-        return tuple.__new__(Frame, (pcm, True))
+        return tuple.__new__(Message, (pcm, True))
 
-    def finalize(self) -> Frame:
+    def finalize(self) -> Message:
         """Makes every pending token final; answered by ``<fin>`` [soniox manual-finalization]."""
-        return text_frame({"type": "finalize"})
+        return text_message({"type": "finalize"})
 
-    def keepalive(self) -> Frame:
+    def keepalive(self) -> Message:
         """Wanted every 20 s while no audio is sent [soniox connection-keepalive]."""
-        return text_frame({"type": "keepalive"})
+        return text_message({"type": "keepalive"})
 
-    def end(self) -> List[Frame]:
+    def end(self) -> List[Message]:
         """The model page's form, then the native one."""
         return [_END_OF_STREAM[form] for form in self.end_of_stream]
 

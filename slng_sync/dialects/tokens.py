@@ -1,139 +1,161 @@
-"""Soniox's tokens, folded into partials and finals.
+"""The decoder of Soniox's tokens: partials and finals.
 
-Each frame brings final tokens, which are sent once and stand, and the non-final ones, which replace all
+Each message brings final tokens, which are sent once and stand, and the non-final ones, which replace all
 non-final ones before. Finals are cut at a marker (``<end>``, ``<fin>``), at a change of speaker and at a
 change of language. Translated tokens belong to the spoken text before them, even behind a marker
 [soniox-ws-api, real-time-transcription, real-time-translation].
+
+A message takes time in proportion to its own tokens and to one segment, which is bounded.
 """
 
 import functools
-import operator
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Any, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ..events import Endpoint, Flushed, Ready, Transcript, Translation
-from ..packed import Packed
-from .base import Failure, Finished, Heard, Settled, Timeline, label, number, text
+from ..events import Endpoint, Flushed, Ready, Transcript, Translation, Word
+from .base import Decoded, Failure, Finished, Settled, Timeline, label, number, text
 from .failures import failure_in
-from .phrase import Phrase, Text
-from .token_run import Token, TokenRun
+from .packed import PackedMessage
+from .runs import ORIGINAL, TRANSLATION, Alike, Extent, Joined, Run, alike, columns_of, runs_of
+from .words import Row, TokenStore, WordBuilder, Words
 
 __all__ = ["SonioxDecoder"]
 
 LONGEST_SEGMENT = 1000
-"""Tokens of a final at the most, some minutes of speech: without endpoints nothing else cuts."""
+"""Spoken tokens, some minutes of speech, after which the next blank cuts; without one, twice as many."""
+LONGEST_TEXT = 16_000
+"""Characters of a segment or its translation, after which anything cuts."""
 END_MARKER = "<end>"
 FIN_MARKER = "<fin>"
-_BESIDES = frozenset({"language", "speaker", "translation_status"})
 _MARKERS = (END_MARKER, FIN_MARKER)
-_text_of, _is_final = operator.itemgetter("text"), operator.itemgetter("is_final")
 
 
 class Segment:
-    """The final tokens of a transcript to be, and the text of its translation.
+    """The final tokens of a transcript to be: what was spoken, and its translation.
 
-    ``translated_to`` is the language of that; ``is_translated`` and ``awaits_translation`` say whether any of
-    it has come, and whether some will.
+    ``awaits_translation`` says whether some is to come, ``is_translated`` whether some has come.
     """
 
     __slots__ = """
-        _known _timeline awaits_translation is_translated spoken text translated_to translation
+        _known _timeline awaits_translation extent is_translated spoken tokens translated_to translation
     """.split()
 
     def __init__(self, timeline: Timeline) -> None:
-        self.text = Text()
-        self.spoken = TokenRun()
-        self.translation = Text()
+        self.spoken = Joined()
+        self.extent = Extent()
+        self.tokens = TokenStore()
+        self.translation = Joined()
         self.translated_to: Optional[str] = None
         self.is_translated = False
         self.awaits_translation = False
         self._timeline = timeline
-        self._known: Optional[Tuple[int, Phrase]] = None
+        self._known: Tuple[int, WordBuilder] = 0, WordBuilder(timeline)
 
-    def add(self, token: Token) -> None:
-        """Add a token to what it belongs to."""
-        if _is_translation(token):
-            self.translation.add(token)
-            self.is_translated = True
-            self.translated_to = self.translated_to or label(token.get("language"))
-            return
-        self.text.add(token)
-        self.spoken.extend((token,))
-        if token.get("translation_status") == "original":
-            self.awaits_translation = True
+    def speak(self, run: Run) -> None:
+        """Add spoken tokens, for which there is room."""
+        self.add_rows(run.rows(), run.text)
+        self.add_labels(run.speaker, run.language, run.status)
 
-    def span(self) -> Tuple[Optional[float], Optional[float]]:
-        """When it began and ended on the session's clock; None where nothing tells."""
-        start, end = self.spoken.span()
-        return (
-            None if start is None else self._timeline.start(start / 1000),
-            None if end is None else self._timeline.end(end / 1000),
-        )
+    def add_rows(self, rows: Sequence[Row], said: str) -> None:
+        """Add spoken tokens, but for their labels."""
+        self.spoken.text += said
+        self.extent.add(rows)
+        self.tokens.extend(rows)
 
-    def is_over(self, token: Token) -> bool:
-        """Whether a spoken token had better begin another one."""
-        full = self.spoken.count >= LONGEST_SEGMENT and token["text"][:1].isspace()
-        return full or self.text.differs_from(token)
+    def add_labels(self, speaker: Optional[str], language: Optional[str], status: Optional[str]) -> None:
+        """Add the labels of spoken tokens, which do not differ from those that are known."""
+        spoken = self.spoken
+        spoken.speaker, spoken.language = speaker or spoken.speaker, language or spoken.language
+        self.awaits_translation = self.awaits_translation or status == ORIGINAL
+
+    def translate(self, runs: Sequence[Run]) -> None:
+        """Add translated tokens."""
+        self.translation = self.translation.followed_by(runs)
+        self.translated_to = self.translated_to or _first(run.language for run in runs)
+        self.is_translated = self.is_translated or bool(runs)
+
+    def pieces(self, run: Run) -> Iterator[Run]:
+        """Cut a run of spoken tokens where another segment has to begin. The first part may be empty."""
+        texts, room = [token["text"] for token in run.tokens], LONGEST_SEGMENT - self.tokens.count
+        if self.is_over(run.speaker, run.language):
+            yield run.part(0, 0)
+            room = LONGEST_SEGMENT
+        begin = 0
+        for at in range(max(0, room), len(texts)):
+            size = at - begin - room
+            if size >= 0 and (texts[at][:1].isspace() or size >= LONGEST_SEGMENT):
+                yield run.part(begin, at)
+                begin, room = at, LONGEST_SEGMENT
+        yield run.part(begin, len(texts)) if begin else run
+
+    def has_room_for(self, count: int, speaker: Optional[str], language: Optional[str]) -> bool:
+        """Whether so many spoken tokens with these labels belong to this segment."""
+        return self.tokens.count + count <= LONGEST_SEGMENT and not self.is_over(speaker, language)
+
+    def is_over(self, speaker: Optional[str], language: Optional[str]) -> bool:
+        """Whether a spoken token with these labels begins another segment."""
+        spoken = self.spoken
+        if len(spoken.text) >= LONGEST_TEXT or len(self.translation.text) >= LONGEST_TEXT:
+            return True
+        if speaker == spoken.speaker and language == spoken.language:
+            return False
+        return spoken.differs_from(speaker, language)
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was said."""
-        return not self.is_translated and not self.text.text.strip()
+        return not self.is_translated and not self.spoken.text.strip()
 
-    def phrase(self, count: int) -> Phrase:
-        """The words of the first ``count`` spoken tokens; callable from any thread."""
-        known, phrase = self._known or (0, Phrase(self._timeline))
+    def words(self, count: int, runs: Iterable[Run] = ()) -> Tuple[Word, ...]:
+        """The words of the first ``count`` spoken tokens and of these runs. Any thread may ask."""
+        known, builder = self._known
         if known > count:
-            return Phrase(self._timeline).and_then(self.spoken.between(0, count))
-        phrase = phrase.and_then(self.spoken.between(known, count))
-        # Replaced and never changed: whoever else is here finds the old one or the new one.
-        self._known = count, phrase
-        return phrase
+            known, builder = 0, WordBuilder(self._timeline)
+        builder = builder.followed_by(self.tokens.between(known, count))
+        # Replaced and never changed: another thread finds the old one or the new one.
+        self._known = count, builder
+        return builder.followed_by(row for run in runs for row in run.rows()).words()
 
 
 class SonioxDecoder:
-    """Soniox's frames, and the gateway's own where they come in between."""
+    """Soniox's messages, and the gateway's own where they come in between."""
 
-    __slots__ = ("_frame", "_fresh", "_held", "_open", "_shown", "_tail", "_timeline")
+    __slots__ = ("_held", "_message", "_open", "_packed", "_shown", "_tail", "_timeline")
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._open = Segment(timeline)
         self._held: List[Segment] = []
-        self._tail: List[Token] = []
+        self._tail: List[Run] = []
         self._shown = ""
-        self._frame: Mapping[str, Any] = {}
-        # What the finals of the last frame are made from. Packed with the next one: many speakers may pause
-        # at once, and then their words come first.
-        self._fresh: List[Union[Packed, TokenRun]] = []
+        self._message: Mapping[str, Any] = {}
+        self._packed: Optional[PackedMessage] = None
 
-    def __call__(self, frame: Mapping[str, Any]) -> List[Heard]:
-        """Decode one frame."""
-        self._frame = frame
-        if self._fresh:
-            self._pack_fresh()
-        if "type" in frame or "error_code" in frame:
-            failure = failure_in(frame)
+    def __call__(self, message: Mapping[str, Any]) -> List[Decoded]:
+        """Decode one message."""
+        self._message, self._packed = message, None
+        if "type" in message or "error_code" in message:
+            failure = failure_in(message)
             if failure is not None:
                 # Its empty list of tokens clears nothing.
                 return [*self.end(), Failure(failure)]
-            if text(frame.get("type")).lower() == "ready":
-                return [Ready(label(frame.get("session_id")))]
-        heard: List[Heard] = []
-        tokens = frame.get("tokens")
+            if text(message.get("type")).lower() == "ready":
+                return [Ready(label(message.get("session_id")))]
+        decoded: List[Decoded] = []
+        tokens = message.get("tokens")
         if isinstance(tokens, list):
-            heard = self._fold(tokens)
-        settled = number(frame.get("final_audio_proc_ms", frame.get("audio_final_proc_ms")))
+            decoded = self._take_all(tokens)
+        settled = number(message.get("final_audio_proc_ms", message.get("audio_final_proc_ms")))
         if settled:
             # Without the function in Python that the constructor of a NamedTuple is.
-            heard.append(tuple.__new__(Settled, (self._timeline.end(settled / 1000),)))
-        if frame.get("finished") is True:
-            heard += [*self.end(), Finished()]
-        return heard
+            decoded.append(tuple.__new__(Settled, (self._timeline.end(settled / 1000),)))
+        if message.get("finished") is True:
+            decoded += [*self.end(), Finished()]
+        return decoded
 
     @property
     def pending(self) -> str:
         """The text of the non-final tokens that were spoken."""
-        return self._pending().text.text.strip()
+        return Joined().followed_by(_spoken(self._tail)).text.strip() if self._tail else ""
 
     @property
     def held(self) -> bool:
@@ -141,99 +163,111 @@ class SonioxDecoder:
         return bool(self._held)
 
     def release(self) -> List[Transcript]:
-        """What waited for its translation."""
+        """Return the transcripts that waited for their translation."""
         held, self._held = self._held, []
         return [self._final(segment) for segment in held]
 
     def end(self, *, promote: bool = False) -> List[Transcript]:
-        """What is final and was not cut yet; with ``promote`` the non-final rest as well."""
+        """Return what is final and was not cut yet; with ``promote`` the non-final rest as well."""
         finals = self._cut() + self.release()
         self._shown = self.pending
         if promote and self._shown:
             finals.append(self._final(self._pending(), complete=False))
             self._tail = []
-        self._pack_fresh()
         return finals
 
-    def _fold(self, tokens: List[Any]) -> List[Heard]:
-        ends = bool(tokens) and _is_marker(tokens[-1])
-        shown = self._take_plain(tokens[:-1] if ends else tokens)
-        if shown is None:
-            return self._take_each(tokens)
-        if not ends:
-            return self._show(shown, self._tail)
-        heard = self._take_marked(tokens[-1])
-        return heard + self._partial(heard)
+    def _take_all(self, tokens: List[Any]) -> List[Decoded]:
+        same = alike(tokens)
+        if same is not None and self._open.has_room_for(same[3], same[4], same[5]):
+            said = self._take_alike(tokens, same)
+            return [] if said == self._shown else [self._partial_of(said, same)]
+        marker = _marker(tokens)
+        spoken = tokens[:-1] if marker else tokens
+        same = alike(spoken) if marker else None
+        decoded: List[Decoded] = []
+        if same is not None and self._open.has_room_for(same[3], same[4], same[5]):
+            self._take_alike(spoken, same)
+        else:
+            self._tail = []
+            for run in runs_of(spoken):
+                decoded += self._take_marked(run) if run.is_marked else self._take(run)
+        if marker:
+            decoded += self._take_marker(marker)
+        return decoded + self._partial(decoded)
 
-    def _take_each(self, tokens: List[Any]) -> List[Heard]:
-        heard: List[Heard] = []
-        self._tail = tail = []
-        for token in tokens:
-            if not isinstance(token, dict):
-                continue
-            said = token.get("text")
-            if not isinstance(said, str):
-                continue
-            if "<" in said:
-                heard += self._take_marked(token)
-            elif not token.get("is_final"):
-                tail.append(token)
-            else:
-                heard += self._take(token)
-        return heard + self._partial(heard)
-
-    def _take_plain(self, tokens: List[Any]) -> Optional[str]:
-        """Take tokens that do nothing but go on with what is said, as most do; None where they do more.
-
-        All at once, which costs less than one after the other. Tells all that is open then.
-        """
+    def _take_alike(self, tokens: List[Any], same: Alike) -> str:
+        """Take tokens that end nothing, as `_take` does. Return what is open then."""
+        rows, columns, said, finals, speaker, language, status = same
         segment = self._open
-        try:
-            texts = [*map(_text_of, tokens)]
-            finality = bytes(map(_is_final, tokens))
-            # Nobody has asked for speakers, languages or a translation where no token tells of them.
-            said = "".join(texts)
-            are_plain = "<" not in said and all(map(_BESIDES.isdisjoint, tokens))
-        except (KeyError, TypeError, ValueError):
-            return None
-        count = len(finality.rstrip(b"\0"))
-        if not are_plain or finality.count(1) != count or segment.spoken.count + count > LONGEST_SEGMENT:
-            return None
-        shown = segment.text.text + said
-        if count:
-            segment.text.text += "".join(texts[:count])
-            segment.spoken.extend_plain(tokens[:count])
-        self._tail = tokens[count:]
-        return shown.strip()
+        if finals:
+            stable = "".join(columns[0][:finals])
+            said = said[len(stable) :]
+            if speaker or language or status:
+                labels = (speaker, language) if speaker or language else ()
+                segment.add_rows([row[:4] + labels for row in rows[:finals]], stable)
+                segment.add_labels(speaker, language, status)
+            else:
+                segment.add_rows([row[:4] for row in rows[:finals]], stable)
+        self._tail = []
+        if finals < len(rows):
+            # Without the function in Python that the constructor of a NamedTuple is.
+            fields = (tokens[finals:], said, False, speaker, language, status, None, False)
+            self._tail.append(tuple.__new__(Run, fields))
+        return (segment.spoken.text + said).strip()
 
-    def _take_marked(self, marked: Token) -> List[Heard]:
-        """Take a token that may have markers in it, or be one."""
-        heard: List[Heard] = []
-        token, markers = _strip_markers(marked)
-        if token is not None and token.get("is_final"):
-            heard += self._take(token)
-        elif token is not None:
-            self._tail.append(token)
-        for marker in markers:
-            heard += [*self._cut(), Endpoint() if marker == END_MARKER else Flushed()]
-        return heard
+    def _partial_of(self, said: str, same: Alike) -> Transcript:
+        """The partial after such tokens."""
+        _, columns, _, finals, speaker, language, _ = same
+        _, starts, ends, confidences, *_ = columns
+        extent = self._open.extent.followed_by(starts[finals:], ends[finals:], confidences[finals:])
+        return self._show(said, self._tail, speaker, language, *extent)
 
-    def _take(self, token: Token) -> List[Transcript]:
-        """Take a token that is final."""
-        if _is_translation(token):
-            self._translate(token)
-            return []
-        finals = self._cut() if self._open.is_over(token) else []
-        self._open.add(token)
+    def _take_marked(self, run: Run) -> List[Decoded]:
+        """Take tokens that may have markers in them."""
+        decoded: List[Decoded] = []
+        for token in run.tokens:
+            said, markers = _strip_markers(token["text"])
+            if said.strip() or not markers:
+                decoded += self._take(run.of([{**token, "text": said}]))
+            for marker in markers:
+                decoded += self._take_marker(marker)
+        return decoded
+
+    def _take_marker(self, marker: str) -> List[Decoded]:
+        return [*self._cut(), Endpoint() if marker == END_MARKER else Flushed()]
+
+    def _take(self, run: Run) -> Sequence[Transcript]:
+        """Take a run; return the finals that end where it begins, or inside of it."""
+        if not run.is_final:
+            if run.tokens:
+                self._tail.append(run)
+            return ()
+        if run.status == TRANSLATION:
+            return self._translate(run)
+        if self._open.has_room_for(len(run.tokens), run.speaker, run.language):
+            self._open.speak(run)
+            return ()
+        finals: List[Transcript] = []
+        first, *others = self._open.pieces(run)
+        if first.tokens:
+            self._open.speak(first)
+        for piece in others:
+            finals += self._cut()
+            self._open.speak(piece)
         return finals
 
-    def _translate(self, token: Token) -> None:
-        """Give a translated token to the last spoken text in the language it was translated from."""
-        candidates = [each for each in (*self._held, self._open) if each.spoken.count]
-        source = label(token.get("source_language"))
-        fitting = [each for each in candidates if not source or each.text.language in (None, source)]
+    def _translate(self, run: Run) -> Sequence[Transcript]:
+        """Give a translation to the last spoken text in the language it was translated from."""
+        candidates = [each for each in (*self._held, self._open) if each.tokens.count]
+        source = run.source
+        fitting = [each for each in candidates if not source or each.spoken.language in (None, source)]
         chosen = (fitting or candidates or [self._open])[-1]
-        chosen.add(token)
+        finals: List[Transcript] = []
+        if len(chosen.translation.text) >= LONGEST_TEXT:
+            finals = self._cut() + self.release()
+            chosen = self._open
+        chosen.translate((run,))
+        return finals
 
     def _cut(self) -> List[Transcript]:
         """Close the open segment: a final, unless it still waits for its translation."""
@@ -246,106 +280,124 @@ class SonioxDecoder:
             return finals
         return [*finals, self._final(segment)]
 
-    def _partial(self, heard: Sequence[Heard]) -> List[Heard]:
-        """What is to be shown after all this was heard."""
-        translated = [token for token in self._tail if _is_translation(token)]
-        spoken = [token for token in self._tail if not _is_translation(token)]
-        shown = self._open.text.and_then(spoken).text.strip()
-        if any(isinstance(each, Transcript) for each in heard):
-            # The final took the place of what was shown; what is open now is shown anew.
+    def _partial(self, decoded: Sequence[Decoded]) -> List[Decoded]:
+        """The partial for what is open now, unless the last one says the same."""
+        spoken = _spoken(self._tail)
+        said = self._open.spoken.followed_by(spoken).text.strip()
+        if any(isinstance(each, Transcript) for each in decoded):
+            # The final took the place of what was shown. What is open now is shown again.
             self._shown = ""
-        return self._show(shown, spoken, translated)
-
-    def _show(self, shown: str, spoken: List[Token], translated: Sequence[Token] = ()) -> List[Heard]:
-        """The partial that says so, unless the last one did."""
-        if shown == self._shown:
+        if said == self._shown:
             return []
-        self._shown = shown
+        speaker, language = _first(run.speaker for run in spoken), _first(run.language for run in spoken)
+        tokens = [token for run in spoken for token in run.tokens]
+        extent = self._open.extent.followed_by(*columns_of(tokens))
+        return [self._show(said, spoken, speaker, language, *extent)]
+
+    def _show(
+        self,
+        said: str,
+        spoken: List[Run],
+        speaker: Optional[str],
+        language: Optional[str],
+        start: Optional[float],
+        end: Optional[float],
+        confidence: Optional[float],
+    ) -> Transcript:
+        """A partial that ends with the runs ``spoken``; the labels are those of the first that has any."""
+        self._shown = said
         segment = self._open
-        stable = segment.text.text.lstrip()
-        stable = stable if shown.startswith(stable) else stable.rstrip()
-        known = {
-            "text": shown,
+        stable = segment.spoken.text.lstrip()
+        has_translation = segment.is_translated or len(spoken) < len(self._tail)
+        values = {
+            "text": said,
             "is_final": False,
-            "stable": stable,
-            "translation": _translation(segment, translated) if translated or segment.is_translated else None,
-            "raw": self._frame,
+            "start": None if start is None else self._timeline.start(start / 1000),
+            "end": None if end is None else self._timeline.end(end / 1000),
+            "confidence": confidence,
+            "language": segment.spoken.language or language,
+            "speaker": segment.spoken.speaker or speaker,
+            "words": Words.made_by(functools.partial(segment.words, segment.tokens.count, spoken)),
+            "stable": stable if said.startswith(stable) else stable.rstrip(),
+            "translation": _translation(segment, self._tail) if has_translation else None,
+            "complete": True,
+            "raw": self._message,
+            "channel": None,
         }
-        details = functools.partial(_details, segment, segment.spoken.count, spoken)
-        return [Transcript.later(details, known)]
+        partial = object.__new__(Transcript)
+        # In half of the time that the constructor takes.
+        object.__setattr__(partial, "__dict__", values)
+        return partial
 
     def _pending(self) -> Segment:
         segment = Segment(self._timeline)
-        for token in self._tail:
-            segment.add(token)
+        spoken = _spoken(self._tail)
+        for run in spoken:
+            rows = run.rows()
+            segment.extent.add(rows)
+            segment.tokens.extend(rows)
+        segment.spoken = Joined().followed_by(spoken)
+        segment.translate(_translated(self._tail))
         return segment
 
-    def _pack_fresh(self) -> None:
-        for each in self._fresh:
-            each.pack()
-        self._fresh = []
-
     def _final(self, segment: Segment, *, complete: bool = True) -> Transcript:
-        """All of a segment; what it takes to make its words is to be packed, because finals are kept."""
-        said = segment.text.text.strip()
-        start, end = segment.span()
-        if not self._fresh:
-            # Once for all the finals of a frame: it may have thousands.
-            self._fresh.append(Packed(self._frame))
-        self._fresh.append(segment.spoken)
-        known = {
-            "text": said,
-            "is_final": True,
-            "start": start,
-            "end": end,
-            "language": segment.text.language,
-            "speaker": segment.text.speaker,
-            "stable": said,
-            "translation": _translation(segment, ()),
-            "complete": complete,
-            "raw": self._fresh[0],
-        }
-        return Transcript.later(functools.partial(_words_of, segment.spoken, self._timeline), known)
+        """All of a segment. Finals are kept: they hold tokens and message packed."""
+        said = segment.spoken.text.strip()
+        start, end, confidence = segment.extent.followed_by((), (), ())
+        segment.tokens.pack()
+        if self._packed is None:
+            # Once for all the finals of a message: it may have thousands.
+            self._packed = PackedMessage(self._message)
+        return Transcript(
+            text=said,
+            is_final=True,
+            start=None if start is None else self._timeline.start(start / 1000),
+            end=None if end is None else self._timeline.end(end / 1000),
+            confidence=confidence,
+            language=segment.spoken.language,
+            speaker=segment.spoken.speaker,
+            words=Words.made_by(functools.partial(_words, segment.tokens, self._timeline)),
+            stable=said,
+            translation=_translation(segment, ()),
+            complete=complete,
+            raw=self._packed,
+        )
 
 
-def _words_of(tokens: TokenRun, timeline: Timeline) -> Dict[str, Any]:
-    phrase = Phrase(timeline).and_then(tokens.between(0, tokens.count))
-    return {"words": phrase.words(), "confidence": phrase.confidence}
+def _words(tokens: TokenStore, timeline: Timeline) -> Tuple[Word, ...]:
+    return WordBuilder(timeline).followed_by(tokens.between(0, tokens.count)).words()
 
 
-def _details(segment: Segment, count: int, tail: Sequence[Token]) -> Dict[str, Any]:
-    """What not everybody asks for, and what costs the most."""
-    phrase = segment.phrase(count).and_then(tail)
-    return {
-        "words": phrase.words(),
-        "start": phrase.start,
-        "end": phrase.end,
-        "confidence": phrase.confidence,
-        "language": phrase.language,
-        "speaker": phrase.speaker,
-    }
-
-
-def _translation(segment: Segment, tail: Sequence[Token]) -> Optional[Translation]:
-    if not tail and not segment.is_translated:
+def _translation(segment: Segment, tail: Sequence[Run]) -> Optional[Translation]:
+    translated = _translated(tail)
+    if not translated and not segment.is_translated:
         return None
-    said = segment.translation.and_then(tail)
-    languages = (label(token.get("language")) for token in tail)
-    return Translation(said.text.strip(), segment.translated_to or next(filter(None, languages), None))
+    said = segment.translation.followed_by(translated).text.strip()
+    return Translation(said, segment.translated_to or _first(run.language for run in translated))
 
 
-def _is_translation(token: Token) -> bool:
-    return token.get("translation_status") == "translation"
+def _spoken(runs: Sequence[Run]) -> List[Run]:
+    return [run for run in runs if run.status != TRANSLATION]
 
 
-def _is_marker(token: Any) -> bool:
-    return isinstance(token, dict) and token.get("text") in _MARKERS
+def _translated(runs: Sequence[Run]) -> List[Run]:
+    return [run for run in runs if run.status == TRANSLATION]
 
 
-def _strip_markers(token: Token) -> Tuple[Optional[Token], List[str]]:
-    """The token without markers, None where nothing is left of it, and its markers; some come glued on."""
-    said = token["text"]
+def _first(labels: Iterable[Optional[str]]) -> Optional[str]:
+    return next(filter(None, labels), None)
+
+
+def _marker(tokens: List[Any]) -> Optional[str]:
+    """The marker that the last token is, if it is one."""
+    last = tokens[-1] if tokens else None
+    said = last.get("text") if type(last) is dict else None
+    return said if said in _MARKERS else None
+
+
+def _strip_markers(said: str) -> Tuple[str, List[str]]:
+    """A text without markers, and its markers: some come glued on."""
     markers = [marker for marker in _MARKERS if marker in said]
     for marker in markers:
         said = said.replace(marker, "")
-    return ({**token, "text": said} if said.strip() or not markers else None), markers
+    return said, markers

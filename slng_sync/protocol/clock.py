@@ -29,8 +29,9 @@ class StreamClock:
         if stream == self._stream[-1]:
             self._session[-1] = session
         else:
-            self._stream.append(stream)
+            # In this order: a thread that makes words meanwhile finds a position for each anchor it sees.
             self._session.append(session)
+            self._stream.append(stream)
 
     def start(self, seconds: float) -> float:
         """When something began that the server places at ``seconds``."""

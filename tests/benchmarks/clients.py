@@ -41,7 +41,7 @@ class SlngSoniox:
 
     def __init__(self, port: int, answered: Answered) -> None:
         client = importlib.import_module(self.package).Client(
-            self.model,
+            self.dialect(),
             api_key=KEY,
             base_url=f"ws://127.0.0.1:{port}{self.path}",
             dispatch=self.dispatch,
@@ -51,9 +51,22 @@ class SlngSoniox:
         self.session = client.listen()
         self.send = self.session.send
 
+    def dialect(self) -> Any:
+        """What the client is made with."""
+        return self.model
+
     def close(self) -> None:
         """End in order."""
         self.session.close()
+
+
+class SlngSonioxWithSpeakers(SlngSoniox):
+    """The same, with speakers and languages in each token."""
+
+    def dialect(self) -> Any:
+        """What the client is made with."""
+        soniox = importlib.import_module(self.package).Soniox
+        return soniox(enable_speaker_diarization=True, enable_language_identification=True)
 
 
 class SlngReson8(SlngSoniox):
@@ -77,6 +90,8 @@ class SlngReson8Executor(SlngReson8):
 class SonioxSdk:
     """``soniox``: its synchronous session, and the thread that its documentation reads with."""
 
+    with_speakers = False
+
     def __init__(self, port: int, answered: Answered) -> None:
         from soniox import SonioxClient
         from soniox.types import RealtimeSTTConfig
@@ -88,6 +103,8 @@ class SonioxSdk:
             sample_rate=16000,
             num_channels=1,
             enable_endpoint_detection=True,
+            enable_speaker_diarization=self.with_speakers,
+            enable_language_identification=self.with_speakers,
         )
         self.session = client.realtime.stt.connect(config=config).enter()
         self.send = self.session.send_byte_chunk
@@ -109,6 +126,12 @@ class SonioxSdk:
         self.session.finish()
         self.thread.join()
         self.session.close()
+
+
+class SonioxSdkWithSpeakers(SonioxSdk):
+    """The same, with speakers and languages in each token."""
+
+    with_speakers = True
 
 
 class AssemblyAi:
@@ -295,10 +318,12 @@ CLIENTS: Dict[str, Type[Any]] = {
     "pacing": Pacing,
     "raw-socket": RawSocket,
     "slng-soniox": SlngSoniox,
+    "slng-soniox-speakers": SlngSonioxWithSpeakers,
     "slng-reson8": SlngReson8,
     "slng-soniox-executor": SlngSonioxExecutor,
     "slng-reson8-executor": SlngReson8Executor,
     "soniox-sdk": SonioxSdk,
+    "soniox-sdk-speakers": SonioxSdkWithSpeakers,
     "assemblyai": AssemblyAi,
     "deepgram": Deepgram,
     "websocket-client": WebsocketClient,

@@ -14,6 +14,9 @@ OPEN_TOKENS = 8
 WORDS = "the quick brown fox will jump over a very lazy dog while nobody looks at it".split()
 STAMP = b"@stamp@"
 
+LABELS = {"speaker": "1", "language": "en"}
+ORIGINAL = {**LABELS, "translation_status": "original"}
+
 Frame = Callable[[float, int], bytes]
 Made = Tuple[Optional[bytes], Iterator[Frame]]
 
@@ -22,7 +25,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, separators=(",", ":")).encode()
 
 
-def _token(at: int, is_final: bool) -> Dict[str, Any]:
+def _token(at: int, is_final: bool, **labels: Any) -> Dict[str, Any]:
     word = WORDS[at // 2 % len(WORDS)]
     half = (len(word) + 1) // 2
     said = word[half:] if at % 2 else f" {word[:half]}"
@@ -33,20 +36,49 @@ def _token(at: int, is_final: bool) -> Dict[str, Any]:
         "end_ms": begin + 90,
         "confidence": 0.97,
         "is_final": is_final,
+        **labels,
     }
 
 
-def _soniox_tokens(at: int) -> bytes:
+def _translated(at: int, is_final: bool) -> Dict[str, Any]:
+    return {
+        "text": f" mot{at}",
+        "is_final": is_final,
+        "translation_status": "translation",
+        "language": "fr",
+        "source_language": "en",
+    }
+
+
+def _tokens(at: int, **labels: Any) -> List[Dict[str, Any]]:
     if at == FRAMES_IN_UTTERANCE - 1:
-        tokens = [_token(each, True) for each in range(max(0, at - OPEN_TOKENS), at + 1)]
-        return _json([*tokens, {"text": "<end>", "is_final": True}])
-    final = [_token(at - OPEN_TOKENS, True)] if at >= OPEN_TOKENS else []
-    return _json([*final, *(_token(each, False) for each in range(max(0, at - OPEN_TOKENS + 1), at + 1))])
+        tokens = [_token(each, True, **labels) for each in range(max(0, at - OPEN_TOKENS), at + 1)]
+        return [*tokens, {"text": "<end>", "is_final": True}]
+    final = [_token(at - OPEN_TOKENS, True, **labels)] if at >= OPEN_TOKENS else []
+    return final + [_token(each, False, **labels) for each in range(max(0, at - OPEN_TOKENS + 1), at + 1)]
+
+
+def _translated_tokens(at: int) -> List[Dict[str, Any]]:
+    """The same number of tokens; every second frame has a word of the translation in it."""
+    tokens = _tokens(at, **ORIGINAL)
+    if at >= OPEN_TOKENS and at % 2:
+        tokens[1:2] = [_translated(at, True)]
+    return tokens
 
 
 def soniox() -> Made:
     """Tokens, eight of them open, one more final with each frame, an endpoint after five seconds."""
     return None, itertools.cycle(_SONIOX)
+
+
+def soniox_with_speakers() -> Made:
+    """The same; each token tells of its speaker and its language."""
+    return None, itertools.cycle(_SONIOX_WITH_SPEAKERS)
+
+
+def soniox_with_translation() -> Made:
+    """The same with a translation; five words of it a second."""
+    return None, itertools.cycle(_SONIOX_WITH_TRANSLATION)
 
 
 def _soniox_frame(tokens: bytes) -> Frame:
@@ -156,7 +188,9 @@ def deepgram() -> Made:
 
 
 _EACH = range(FRAMES_IN_UTTERANCE)
-_SONIOX = [_soniox_frame(_soniox_tokens(at)) for at in _EACH]
+_SONIOX = [_soniox_frame(_json(_tokens(at))) for at in _EACH]
+_SONIOX_WITH_SPEAKERS = [_soniox_frame(_json(_tokens(at, **LABELS))) for at in _EACH]
+_SONIOX_WITH_TRANSLATION = [_soniox_frame(_json(_translated_tokens(at))) for at in _EACH]
 _RESON8 = [_reson8_frame(at) for at in _EACH]
 _ASSEMBLYAI = [_assemblyai_frame(at) for at in _EACH]
 _DEEPGRAM = [_deepgram_frame(at) for at in _EACH]

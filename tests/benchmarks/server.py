@@ -12,6 +12,7 @@ frames made beforehand: it has to answer 500 sessions on a core of its own.
 import base64
 import hashlib
 import json
+import re
 import select
 import socket
 import struct
@@ -19,12 +20,15 @@ import sys
 import time
 from typing import Callable, Dict, Iterator, List
 
-from frames import FRAMES_OF
+from frames import FRAMES_OF, soniox_with_speakers
 
 ANSWER_EVERY = 0.1
 BYTES_PER_SECOND = 32000
 SECRET = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+LONGEST_CONFIG = 500
+"""Bytes of a text that is no audio; 20 ms of audio take more than 850."""
+WANTS_SPEAKERS = re.compile(rb'"enable_speaker_diarization": ?true')
 
 Frames = Iterator[Callable[[float, int], bytes]]
 
@@ -114,7 +118,7 @@ class Peer:
             if opcode == BINARY and size > 8:
                 stamp = unmask(heard[body : body + 8], key)
                 self.hear_audio(struct.unpack("<Q", stamp)[0], size, now)
-            elif opcode == TEXT and size > 200:
+            elif opcode == TEXT and size > LONGEST_CONFIG:
                 # {"type":"audio","data":"...: the stamp is in the first 12 characters of the base64.
                 text = unmask(heard[body : body + 64], key)
                 begin = text.index(b'"data"') + 8
@@ -140,12 +144,14 @@ class Peer:
             self.sock.sendall(frame(made(self.answered, time.monotonic_ns())))
 
     def hear_text(self, text: bytes) -> None:
-        """What ends a stream, in each of the dialects; the rest needs no answer."""
+        """What ends a stream or asks for speakers, in each of the dialects; the rest needs no answer."""
         if b"finalize" in text:
             reached = int(self.seconds * 1000)
             fin = b'{"tokens":[{"text":"<fin>","is_final":true}],"final_audio_proc_ms":%d}' % reached
             self.sock.sendall(frame(b'{"type":"final_transcript","transcript":""}'))
             self.sock.sendall(frame(b'{"type":"flush_confirmation","id":"f"}') + frame(fin))
+        elif WANTS_SPEAKERS.search(text):
+            _, self.frames = soniox_with_speakers()
         elif text in (b"", b'{"type":""}', b'{"type":"close"}') or b"Close" in text or b"Terminate" in text:
             self.sock.sendall(frame(b'{"tokens":[],"finished":true,"type":"Termination"}'))
             self.sock.sendall(frame(struct.pack("!H", 1000), CLOSE))

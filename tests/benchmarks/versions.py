@@ -113,7 +113,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare two versions.")
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
-    parser.add_argument("--client", choices=["slng-soniox", "slng-reson8"], default="slng-soniox")
+    parser.add_argument(
+        "--client", choices=["slng-soniox", "slng-soniox-speakers", "slng-reson8"], default="slng-soniox"
+    )
     parser.add_argument("--streams", type=int, default=45, help="of each version")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--rounds", type=int, default=6)

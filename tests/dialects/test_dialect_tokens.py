@@ -1,17 +1,17 @@
 """Soniox's tokens, however the server cuts them into frames."""
 
-import copy
-import dataclasses
-import pickle
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from unittest import mock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from properties import END, FIN, Frame, Tape, checked, frame, guessed, original, spoken, translated
 
-from slng_sync import Endpoint, Flushed, Soniox, Transcript
-from slng_sync.dialects.base import Failure, Finished, Heard, Settled
+from slng_sync import Endpoint, Flushed, Soniox, Transcript, TranscriptLog
+from slng_sync.dialects.base import Decoded, Failure, Finished, Settled
+from slng_sync.dialects.packed import PackedMessage
 
 Segment = Tuple[str, Optional[str], Optional[str], Optional[float], Optional[float]]
 
@@ -23,7 +23,7 @@ class Listener:
 
     def __init__(self) -> None:
         self.decoder = Soniox().decoder(Tape())
-        self.heard: List[Heard] = []
+        self.heard: List[Decoded] = []
         self.shown = ""
 
     def hear(self, *frames: Frame) -> "Listener":
@@ -35,7 +35,7 @@ class Listener:
         self._note(list(self.decoder.end(promote=promote)))
         return self
 
-    def _note(self, heard: List[Heard]) -> None:
+    def _note(self, heard: List[Decoded]) -> None:
         for each in heard:
             if isinstance(each, Transcript):
                 assert each.text.startswith(each.stable)
@@ -386,17 +386,18 @@ def test_a_partial_costs_as_much_late_in_a_long_utterance_as_early() -> None:
     assert words_placed_by_a_frame_after(900) == words_placed_by_a_frame_after(9) > 0
 
 
-def test_a_final_tells_the_same_before_and_after_what_it_was_made_from_is_packed() -> None:
-    said = [spoken(" one", start_ms=at) for at in range(0, 3000, 100)]
-    ended = frame(*said, END)
-    listener = Listener().hear(ended)
-    final = listener.finals[0]
-    early, late = final.to_keep(), final.to_keep()
-    words = early.words
-    assert early.raw is ended
-    listener.hear(frame(spoken(" two", start_ms=3000)))
-    assert len(words) == 30 and late.words == words
-    assert late.raw == ended and late.raw is not ended
+def test_a_final_keeps_its_message_packed_and_shares_it_with_the_other_finals_of_the_message() -> None:
+    ended = frame(spoken(" one", start_ms=0), END, spoken(" two", start_ms=3000), END)
+    first, second = Listener().hear(ended).finals
+    assert type(first.raw) is PackedMessage and first.raw is second.raw
+    assert first.raw == ended and first.raw["tokens"] is not first.raw["tokens"]
+
+
+def test_the_words_of_a_kept_final_are_not_made_by_a_look_at_the_callbacks_one() -> None:
+    [final] = Listener().hear(frame(spoken(" one", start_ms=0), END)).finals
+    log = TranscriptLog([final])
+    assert final.words[0].text == "one" and "_made" in vars(final.words)
+    assert "_made" not in vars(log[0].words) and log[0] == final
 
 
 def test_words_are_made_when_somebody_asks_for_them() -> None:
@@ -407,26 +408,6 @@ def test_words_are_made_when_somebody_asks_for_them() -> None:
     assert [word.text for word in later.words] == ["Good", "morning", "all"]
     assert [word.text for word in earlier.words] == ["Good", "mor"], "whatever came meanwhile"
     assert (earlier.start, earlier.end, later.end) == (0.1, None, 0.9)
-
-
-@pytest.mark.parametrize(
-    "copied",
-    [copy.copy, copy.deepcopy, lambda it: pickle.loads(pickle.dumps(it)), dataclasses.replace],
-    ids=["copy", "deepcopy", "pickle", "replace"],
-)
-def test_a_copy_has_its_words_as_well(copied: Callable[[Transcript], Transcript]) -> None:
-    [partial] = Soniox().decoder(Tape())(frame(guessed("Hello", start_ms=100, confidence=0.5)))
-    twin = copied(partial)
-    assert twin == partial and twin.words[0].start == 0.1 and twin.confidence == 0.5
-    assert "Hello" in repr(twin) and hash(twin) == hash(partial)
-
-
-def test_what_a_transcript_does_not_have_is_an_attribute_error() -> None:
-    [partial] = Soniox().decoder(Tape())(frame(guessed("Hello")))
-    with pytest.raises(AttributeError, match="no attribute 'txt'"):
-        assert partial.txt
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        partial.words = ()
 
 
 odd_tokens = st.fixed_dictionaries(
@@ -451,15 +432,117 @@ ended = st.tuples(st.lists(plain_tokens, max_size=6), markers).map(lambda both: 
 @given(st.lists(ended | st.lists(plain_tokens | odd_tokens | markers | st.none(), max_size=6), max_size=8))
 def test_tokens_folded_all_at_once_say_what_they_say_one_by_one(frames: List[List[Any]]) -> None:
     at_once, one_by_one = Listener(), Listener()
-
-    class OneByOne(type(one_by_one.decoder)):  # type: ignore[misc]
-        __slots__ = ()
-
-        def _take_plain(self, tokens: List[Any]) -> None:
-            return None
-
-    one_by_one.decoder = OneByOne(Tape())
     for tokens in frames:
         said = {"tokens": tokens, "final_audio_proc_ms": 100}
-        assert at_once.decoder(said) == one_by_one.decoder(said)
+        decoded = at_once.decoder(said)
+        with mock.patch("slng_sync.dialects.tokens.alike", return_value=None):
+            assert one_by_one.decoder(said) == decoded
     assert at_once.decoder.end(promote=True) == one_by_one.decoder.end(promote=True)
+
+
+labelled_tokens = st.fixed_dictionaries(
+    {"text": pieces, "is_final": st.booleans(), "start_ms": st.integers(0, 99), "end_ms": st.integers(0, 99)},
+    optional={
+        "speaker": st.sampled_from(["1", "2"]),
+        "language": st.sampled_from(["en", "", 3]),
+        "translation_status": st.sampled_from(["none", "original", "translation"]),
+        "confidence": st.floats(0, 1),
+        "more": st.none(),
+    },
+)
+
+
+@given(st.lists(st.tuples(labelled_tokens, st.integers(1, 5), st.integers(0, 5)), max_size=8))
+def test_tokens_that_are_alike_say_what_they_say_one_by_one(frames: List[Any]) -> None:
+    """Tokens that share their fields and labels, as they do in most messages, the final ones first."""
+    said = []
+    for token, finals, others in frames:
+        said.append([{**token, "is_final": True}] * finals + [{**token, "is_final": False}] * others)
+    test_tokens_folded_all_at_once_say_what_they_say_one_by_one.hypothesis.inner_test(said)
+
+
+@checked
+@given(speeches(), st.lists(st.tuples(pieces, st.integers(0, 9000), st.floats(0, 1)), max_size=6))
+def test_a_partial_tells_its_times_confidence_and_words_as_its_tokens_do(
+    speech: List[Frame], guess: List[Any]
+) -> None:
+    """What a partial holds at once is what a loop over all tokens finds that it stands for."""
+    speech = [dict(token, confidence=0.5) for token in speech if not is_marker(token)]
+    speech = [{**token, "speaker": "1", "language": "en"} for token in speech]
+    tail = [
+        guessed(text, speaker="1", language="en", start_ms=at, end_ms=at + 9, confidence=sure)
+        for text, at, sure in guess
+    ]
+    partials = Listener().hear(frame(*speech), frame(*tail)).partials
+    if not partials or not tail or partials[-1].raw["tokens"] != tail:
+        return
+    partial = partials[-1]
+    spoken_ones = [token for token in speech if token["text"].strip()]
+    starts = [token["start_ms"] for token in spoken_ones if "start_ms" in token]
+    ends = [token["end_ms"] for token in spoken_ones if "end_ms" in token]
+    assert partial.start == (min(starts) if starts else tail[0]["start_ms"]) / 1000
+    assert partial.end == max([*ends, tail[-1]["end_ms"]]) / 1000
+    confidences = [token["confidence"] for token in speech + tail]
+    assert partial.confidence == pytest.approx(sum(confidences) / len(confidences), abs=1e-4)
+    assert (partial.speaker, partial.language) == ("1", "en")
+    assert [word.text for word in partial.words] == words_of(speech + tail)
+
+
+def words_of(tokens: List[Frame]) -> List[str]:
+    return "".join(token["text"] for token in tokens).split()
+
+
+@pytest.mark.parametrize("odd", [None, True, "3", 10**400, 1e300, float("nan"), [1], -1e13])
+def test_a_number_that_is_none_tells_nothing_wherever_it_stands(odd: Any) -> None:
+    """Beside others and alone, of a final token and of a guess."""
+    fine = {"start_ms": 100, "end_ms": 200, "confidence": 0.5}
+    wrong = {"start_ms": odd, "end_ms": odd, "confidence": odd}
+    for is_final in (True, False):
+        for tokens in ([fine, wrong], [wrong, fine], [fine, wrong, wrong]):
+            said = frame(*(spoken(" a", is_final=is_final, **each) for each in tokens))
+            [partial] = Soniox().decoder(Tape())(said)
+            assert (partial.start, partial.end) == (0.1, 0.2)
+            if odd is not True:
+                assert partial.confidence == 0.5
+        [partial] = Soniox().decoder(Tape())(frame(spoken(" a", is_final=is_final, **wrong)))
+        assert (partial.start, partial.end) == (None, None)
+
+
+@pytest.mark.parametrize(
+    "tokens",
+    [
+        [spoken("a ")],
+        [spoken("a ", speaker="1"), spoken("b ")],
+        [spoken("a ", speaker="1"), spoken("b ", speaker="2")],
+        [spoken("a<end>")],
+        [spoken("a"), END],
+        [guessed("a ", speaker="1"), guessed("b ", speaker="2")],
+        [translated("a "), translated("b ", "de")],
+        [translated("a "), original("b ")],
+        [original("a "), translated("b "), END],
+    ],
+    ids=["same", "unlabelled", "speakers", "glued", "ends", "guesses", "translations", "both", "translated"],
+)
+def test_a_message_takes_time_in_proportion_to_its_tokens(tokens: List[Frame]) -> None:
+    """Many tokens in one message cost no more each than few do; neither do those of many messages."""
+
+    def seconds(count: int) -> float:
+        listener, said = Listener(), frame(*tokens * (count // len(tokens)))
+        begun = time.process_time()
+        listener.decoder(said)
+        listener.decoder.end(promote=True)
+        return time.process_time() - begun
+
+    short = min(seconds(4_000) for _ in range(5))
+    assert seconds(64_000) < short * 16 * 3
+
+
+def test_many_messages_cost_no_more_each_than_few() -> None:
+    """Without any blank, marker or other speaker, a segment ends all the same."""
+    for make in (spoken, translated):
+        decoder = Soniox().decoder(Tape())
+        said = [frame(make("x" * 4000), guessed(f"{at}")) for at in range(400)]
+        begun = time.process_time()
+        decoded = [each for message in said for each in decoder(message)]
+        assert time.process_time() - begun < 5
+        assert max(len(each.text) for each in decoded if isinstance(each, Transcript)) < 25_000

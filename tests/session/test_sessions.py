@@ -7,7 +7,9 @@ import json
 import pickle
 import threading
 import time
+import types
 import wave
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Iterator, List
 
@@ -37,9 +39,12 @@ from slng_sync import (
     Transcript,
     TranscriptLog,
     WaitTimeout,
+    Word,
 )
 from slng_sync.audio.source import as_source
+from slng_sync.callbacks.delivery import ChannelDelivery
 from slng_sync.dialects import Dialect
+from slng_sync.dialects.words import Words
 from slng_sync.gateway import Faults, LocalGateway, Script, ScriptWord, Trouble
 
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
@@ -242,20 +247,22 @@ def test_where_no_channel_is_set_nothing_has_changed() -> None:
     assert final("Hello.", 0) == Transcript("Hello.", True, 0, 0.9)
 
 
-def test_a_transcript_on_a_channel_is_made_late_as_well() -> None:
-    """The details are not asked for by naming the channel, and the one without it stays as it was."""
+def test_the_words_of_a_transcript_on_a_channel_are_made_late_as_well() -> None:
+    """Naming the channel does not ask for them, and the transcript without it stays as it was."""
     asked: List[str] = []
 
-    def details() -> Any:
-        asked.append("details")
-        return {"start": 1.0, "end": 2.0, "confidence": None, "language": None, "speaker": None, "words": ()}
+    def make() -> Any:
+        asked.append("words")
+        return (Word("Hi."),)
 
-    known: Any = {"is_final": True, "stable": "Hi.", "translation": None, "complete": True, "raw": {}}
-    plain = Transcript.later(details, {"text": "Hi.", **known})
-    named = plain.on_channel("agent")
+    plain = Transcript("Hi.", True, 1.0, 2.0, words=Words.made_by(make), stable="Hi.")
+    told: List[Any] = []
+    dispatch: Any = types.SimpleNamespace(put=told.append)
+    delivery = ChannelDelivery("agent", dispatch)
+    delivery.deliver([plain])
+    [named] = told
     assert (plain.channel, named.channel, asked) == (None, "agent", [])
-    assert (named.start, plain.start) == (1.0, 1.0)
-    assert named != plain and named == Transcript("Hi.", True, 1.0, 2.0, stable="Hi.", channel="agent")
+    assert named != plain and named == replace(plain, channel="agent")
     assert pickle.loads(pickle.dumps(named)) == named
     assert "channel='agent'" in repr(named)
 

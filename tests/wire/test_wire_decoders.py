@@ -8,7 +8,7 @@ import pytest
 from recording import EXPECTED, NAMES, Line, Recording
 
 from slng_sync import AudioFormat, Dialect, Endpoint, Flushed, Ready, Reson8, Soniox, Transcript
-from slng_sync.dialects.base import Failure, Finished, Frame, Heard
+from slng_sync.dialects.base import Decoded, Failure, Finished, Message
 
 SESSIONS_PLAYED = [name for name in NAMES if EXPECTED[name] is not None]
 RESON8 = [name for name in SESSIONS_PLAYED if not name.startswith("soniox")]
@@ -46,7 +46,7 @@ class Listener:
         recording = Recording(name)
         tape = Tape()
         self.decoder = recording.dialect.decoder(tape)
-        self.heard: List[Heard] = []
+        self.heard: List[Decoded] = []
         for line in recording.lines:
             tape.reached = recording.audio_before(line.t_ms)
             if line.dir == "server" and line.message is not None:
@@ -142,11 +142,11 @@ def check_message(name: str, line: Line, dialect: Dialect, audio_format: AudioFo
     message = line.message
     kind = None if message is None else message.get("type")
     if line.data == "@empty":
-        assert Frame(b"", binary=True) in Soniox(end_of_stream=["empty_binary"]).end()
+        assert Message(b"", binary=True) in Soniox(end_of_stream=["empty_binary"]).end()
     elif line.kind == "binary":
-        assert dialect.audio(bytes(3200)) == Frame(bytes(3200), binary=True)
+        assert dialect.audio(bytes(3200)) == Message(bytes(3200), binary=True)
     elif message is None:
-        assert line.data == "" and Frame(b"") in dialect.end()
+        assert line.data == "" and Message(b"") in dialect.end()
     elif kind == "audio":
         check_audio(message["data"], dialect)
     elif kind in ("finalize", "keepalive"):
@@ -172,7 +172,7 @@ def check_audio(base64: str, dialect: Dialect) -> None:
         assert said(dialect.audio(b64decode(base64))) == {"type": "audio", "data": base64}
 
 
-def said(frame: Frame) -> Dict[str, Any]:
+def said(frame: Message) -> Dict[str, Any]:
     """The JSON of a text message of ours, with every letter of it standing for itself."""
     assert not frame.binary
     message: Dict[str, Any] = json.loads(frame.payload.decode("utf-8"))
