@@ -80,7 +80,7 @@ class StreamProtocol:
         self._received_at = now
         self._held_at: Optional[float] = None
         self._caught_up_at = now
-        self._pause = Pause(queue.audio_format) if getattr(dialect, "settles_by_finalize", False) else None
+        self._pause = Pause(queue.audio_format) if dialect.settles_by_finalize else None
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
         self._rate_limit = rate_limit or RateLimit(now)
 

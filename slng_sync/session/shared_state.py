@@ -131,6 +131,7 @@ class SharedState:
         self.changes = Changes()
         self.lock = self.queue.lock = self.changes.lock
         self.wakeup.task = None
+        self.mailbox.forget_parent()
         if self.state is not State.CLOSED:
             self.state = State.CLOSED
             self.outcome = Outcome()

@@ -4,12 +4,13 @@ Other threads queue what is to be written and never wait for a disk. Each sessio
 of its own, so that a dead network drive holds up the files of one session only.
 """
 
-import concurrent.futures
+import contextlib
 import errno
 import threading
 import time
 from collections import deque
 from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
 from typing import BinaryIO, Callable, Deque, List, Optional, Protocol, Tuple, TypeVar
 
 from ..audio.wav_writer import write_whole
@@ -134,11 +135,11 @@ class FileWriter:
         if not self.submit(lambda: _fulfil(result, function)):
             raise Abandoned if self._is_closing else refused(RuntimeError("can't start new thread"))
         until = time.monotonic() + timeout
-        while not result.done():
-            left = until - time.monotonic()
-            if left <= 0:
-                raise WaitTimeout(f"The disk did not answer within {timeout:g} s.")
-            concurrent.futures.wait([result], timeout=min(left, SLICE))
+        while not result.done() and time.monotonic() < until:
+            with contextlib.suppress(FutureTimeout):
+                return result.result(max(0.0, min(until - time.monotonic(), SLICE)))
+        if not result.done():
+            raise WaitTimeout(f"The disk did not answer within {timeout:g} s.")
         return result.result()
 
     def submit(self, job: Job, size: int = 0) -> bool:

@@ -203,8 +203,8 @@ def comparable(pieces: List[object]) -> List[object]:
     return [(each.kind, each.position) if isinstance(each, Mark) else each for each in pieces]
 
 
-@given(actions=st.lists(ACTIONS, max_size=60), read_ahead=st.sampled_from([0.001, 0.3, 10.0]))
-@settings(max_examples=150, deadline=None)
+@given(actions=st.lists(ACTIONS, max_size=60), read_ahead=st.sampled_from([0.07, 0.3, 10.0]))
+@settings(max_examples=100, deadline=None)
 def test_the_same_is_sent_with_memory_and_with_disk(
     tmp_path_factory: pytest.TempPathFactory, actions: List[Any], read_ahead: float
 ) -> None:
@@ -238,7 +238,7 @@ STEPS = st.one_of(
 
 
 @given(steps=st.lists(STEPS, max_size=60))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_any_sequence_of_keep_settle_and_load_gives_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, steps: List[Any]
 ) -> None:
