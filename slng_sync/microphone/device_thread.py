@@ -90,7 +90,7 @@ class DeviceThread:
                 try:
                     self._capture()
                 except AudioError as error:
-                    logger.debug("Microphone is still disconnected: %s", error)
+                    logger.debug("Cannot reopen the microphone yet: %s", error)
         except BaseException as error:
             self.items.put(error)
         else:
@@ -132,7 +132,9 @@ class DeviceThread:
             idle = 0.0 if available > before else idle + min(now - checked_at, MAX_IDLE_STEP_SECONDS)
             checked_at = now
             if idle >= REOPEN_SECONDS:
-                raise DeviceLost(f"Microphone {stream.device.name!r} delivered no audio for 5 s.")
+                raise DeviceLost(
+                    f"Microphone {stream.device.name!r} delivered no audio for {REOPEN_SECONDS:g} s."
+                )
             self._report_losses(stream, available, now)
             if available < chunk_frames:
                 before = available
