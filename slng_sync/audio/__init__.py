@@ -1,4 +1,4 @@
-"""What audio is and where it comes from: formats, conversion, files, sources, pacing, voice activity, levels.
+"""Audio formats, conversion, files, sources, pacing, voice activity and levels.
 
-Imports ``errors``, ``events`` and ``validation``. Imported by everything that handles audio.
+Imports ``errors``, ``events`` and ``validation``. Every package that handles audio imports it.
 """

@@ -1,7 +1,7 @@
-"""A source taken apart into its channels: read once, by one thread, for sessions that each hear one of them.
+"""Split a source into its channels. One thread reads the source once, for one session per channel.
 
-Sessions may take their time, and end, without each other. What cannot wait is handed out as it comes; a
-recording waits for whoever is slowest, so that no more than a second of it lies here.
+Sessions run and end independently of each other. A live source does not wait: each chunk is queued at once.
+A recording waits for the slowest session, so that at most about a second of it is queued here.
 """
 
 import dataclasses
@@ -17,13 +17,13 @@ from .source import AudioSource
 
 __all__ = ["Channel", "split"]
 
-MOST_SECONDS = 1.0
-"""How much of a recording the fastest session is ahead of the slowest, but for what they have in buffers."""
-REST_SECONDS = 1.0
-"""How long the rest of a source that was stopped is waited for."""
+MAX_LEAD_SECONDS = 1.0
+"""How far the fastest session may be ahead of the slowest in a recording, not counting their own buffers."""
+DRAIN_SECONDS = 1.0
+"""How long the channels wait for the remaining audio of a source that was stopped."""
 NEVER = float("inf")
 
-Piece = Union[bytes, Event]
+Item = Union[bytes, Event]
 
 
 class _AudioLost(AudioLost, Repeated): ...
@@ -35,7 +35,7 @@ class _MicrophoneLost(MicrophoneLost, Repeated): ...
 class _MicrophoneRestored(MicrophoneRestored, Repeated): ...
 
 
-REPEATED: Dict[Type[Event], Any] = {
+REPEATED_TYPES: Dict[Type[Event], Any] = {
     AudioLost: _AudioLost,
     MicrophoneLost: _MicrophoneLost,
     MicrophoneRestored: _MicrophoneRestored,
@@ -43,69 +43,71 @@ REPEATED: Dict[Type[Event], Any] = {
 
 
 def split(source: AudioSource, count: int) -> "List[Channel]":
-    """Return a source for each channel of ``source``, which has ``count`` of them.
+    """Return one source for each of the ``count`` channels of ``source``.
 
-    It is read once all of them are heard, and stopped once all of them are.
+    Reading starts when every channel is being iterated. ``source`` is stopped when every channel is stopped.
     """
-    shared = _Shared(source, count)
-    return shared.channels
+    return _SharedSource(source, count).channels
 
 
 class Channel:
-    """One channel of a source: a source itself, which can be heard once."""
+    """One channel of a source. It is a source itself, and can be iterated once."""
 
-    def __init__(self, shared: "_Shared", sample_rate: int) -> None:
+    def __init__(self, shared: "_SharedSource", sample_rate: int) -> None:
         self.audio_format = AudioFormat(sample_rate, 1)
         self.live: bool = shared.live
         self.duration: Optional[float] = shared.duration
-        self.begun = False
-        self.waiting: Deque[Piece] = deque()
-        self.frames = 0
-        """How many frames are waiting."""
-        self.wanted_until = NEVER
-        """On the monotonic clock; what comes later is for others."""
+        self.started = False
+        self.queue: Deque[Item] = deque()
+        self.queued_frames = 0
+        self.deadline = NEVER
+        """Monotonic time after which this channel takes no more audio."""
         self._shared = shared
 
     @property
-    def is_wanted(self) -> bool:
-        """Whether more is to be put in."""
-        return time.monotonic() < self.wanted_until
+    def is_open(self) -> bool:
+        """Return whether the channel still takes audio and events."""
+        return time.monotonic() < self.deadline
 
     def check(self) -> None:
-        """Raise where the source can't be had."""
+        """Raise the error of the source's own ``check``, if it has one."""
         self._shared.check(self)
 
     def __iter__(self) -> Iterator[bytes]:
-        return (piece for piece in self.hear() if isinstance(piece, bytes))
+        return (item for item in self.with_events() if isinstance(item, bytes))
 
-    def hear(self) -> Iterator[Piece]:
-        """Hear the channel, and what the source has to tell: the first channel tells it."""
-        # Begun here, not by the first ``next()``, so that a ``stop`` from now on ends it.
-        self._shared.begin(self)
-        return self._pieces()
+    def with_events(self) -> Iterator[Item]:
+        """Iterate over the channel's audio and the events of the source.
+
+        The first open channel gets each event itself. The others get a ``Repeated`` copy of the events that
+        affect their clocks.
+        """
+        # Start here and not in the first ``next()``, so that a ``stop`` from now on takes effect.
+        self._shared.start(self)
+        return self._items()
 
     def stop(self) -> None:
-        """End this channel; callable from any thread. What was read by now is still given."""
+        """End this channel. Audio that is already queued is still delivered. Any thread may call this."""
         self._shared.stop([self])
 
     def stop_all(self) -> None:
-        """End the source, and with it all its channels, which still get what it has left."""
+        """Stop the source, and so all of its channels. They still receive the remaining audio."""
         self._shared.stop(self._shared.channels)
 
     def join(self, timeout: float) -> None:
-        """Wait until a source of which no channel is wanted any more has given everything back."""
+        """Wait up to ``timeout`` seconds until a source with all channels stopped has released its device."""
         self._shared.join(timeout)
 
-    def _pieces(self) -> Iterator[Piece]:
+    def _items(self) -> Iterator[Item]:
         while True:
-            piece = self._shared.take(self)
-            if piece is None:
+            item = self._shared.take(self)
+            if item is None:
                 return
-            yield piece
+            yield item
 
 
-class _Shared:
-    """The source behind its channels, and ``slng-split``, the thread that reads it."""
+class _SharedSource:
+    """The source behind the channels, and ``slng-split``, the thread that reads it."""
 
     def __init__(self, source: AudioSource, count: int) -> None:
         self.live = bool(getattr(source, "live", False))
@@ -113,48 +115,49 @@ class _Shared:
         self._source = source
         self._format = source.audio_format
         self.channels = [Channel(self, self._format.sample_rate) for _ in range(count)]
-        self._pieces: Iterator[Union[Audio, Event]] = iter(())
+        self._items: Iterator[Union[Audio, Event]] = iter(())
         self._changed = threading.Condition()
         self._started = self._ended = False
         self._error: Optional[Exception] = None
-        # Daemon: a source that never returns, such as a frozen sound server, must not keep the process.
+        # A daemon thread: a source that never returns, such as a frozen sound server, must not keep the
+        # process alive.
         self._thread = threading.Thread(target=self._run, name="slng-split", daemon=True)
 
-    # What the channels ask for.
+    # The threads of the channels call these.
 
     def check(self, channel: Channel) -> None:
         check: Any = getattr(self._source, "check", None)
         if callable(check) and channel is self.channels[0]:
             check()
 
-    def begin(self, channel: Channel) -> None:
-        """Begin to read once every channel is heard."""
+    def start(self, channel: Channel) -> None:
+        """Start reading once every channel has started."""
         with self._changed:
-            channel.begun = True
-            if self._started or self._is_stopped or not all(each.begun for each in self.channels):
+            channel.started = True
+            if self._started or self._is_stopped or not all(each.started for each in self.channels):
                 return
             self._started = True
-        hear: Any = getattr(self._source, "hear", None)
+        with_events: Any = getattr(self._source, "with_events", None)
         try:
-            self._pieces = iter(hear() if callable(hear) else self._source)
+            self._items = iter(with_events() if callable(with_events) else self._source)
         except BaseException:
             self._end(None)
             raise
         self._thread.start()
         if self._is_stopped:
-            # Perhaps before the iteration began, which then knows nothing of it.
+            # A stop that came before the iteration began did not reach it, so stop the source again.
             self._stop_source()
 
-    def take(self, channel: Channel) -> Optional[Piece]:
-        """Wait for a piece; None at the end. What has ended the source too early is raised to one channel."""
+    def take(self, channel: Channel) -> Optional[Item]:
+        """Wait for an item. Return None at the end. Raise an error of the source in one channel only."""
         with self._changed:
-            self._wait_for_piece(channel)
-            if channel.waiting:
-                piece = channel.waiting.popleft()
-                channel.frames -= _frames(piece)
+            self._wait_for_item(channel)
+            if channel.queue:
+                item = channel.queue.popleft()
+                channel.queued_frames -= _frames(item)
                 self._changed.notify_all()
-                return piece
-            error = self._error if channel.is_wanted else None
+                return item
+            error = self._error if channel.is_open else None
             if error is not None:
                 self._error = None
         if error is not None:
@@ -162,25 +165,25 @@ class _Shared:
         return None
 
     def stop(self, channels: Sequence[Channel]) -> None:
-        """End these channels, and the source where no other is left."""
+        """End these channels. Stop the source if no other channel is left."""
         with self._changed:
-            wanted = [each for each in channels if each.wanted_until == NEVER]
-            is_last = all(each in channels or each.wanted_until != NEVER for each in self.channels)
+            running = [each for each in channels if each.deadline == NEVER]
+            is_last = all(each in channels or each.deadline != NEVER for each in self.channels)
             now = time.monotonic()
-            for each in wanted:
-                # The rest of a source that goes on is for the others.
-                each.wanted_until = now + REST_SECONDS if is_last else now
+            for each in running:
+                # Only a source that stops has remaining audio to wait for.
+                each.deadline = now + DRAIN_SECONDS if is_last else now
             self._changed.notify_all()
-        if wanted and is_last:
+        if running and is_last:
             self._stop_source()
 
     def join(self, timeout: float) -> None:
         if self._is_stopped and self._thread.ident is not None:
-            until = time.monotonic() + timeout
+            deadline = time.monotonic() + timeout
             self._thread.join(timeout)
             join: Any = getattr(self._source, "join", None)
             if callable(join):
-                join(max(0.0, until - time.monotonic()))
+                join(max(0.0, deadline - time.monotonic()))
 
     def _stop_source(self) -> None:
         stop: Any = getattr(self._source, "stop", None)
@@ -189,16 +192,16 @@ class _Shared:
 
     @property
     def _is_stopped(self) -> bool:
-        return all(each.wanted_until != NEVER for each in self.channels)
+        return all(each.deadline != NEVER for each in self.channels)
 
-    def _wait_for_piece(self, channel: Channel) -> None:
-        while not channel.waiting and not self._ended and channel.is_wanted:
+    def _wait_for_item(self, channel: Channel) -> None:
+        while not channel.queue and not self._ended and channel.is_open:
             if self._is_stopped and not self._started:
                 return
-            until = channel.wanted_until
-            self._changed.wait(None if until == NEVER else max(0.0, until - time.monotonic()))
+            deadline = channel.deadline
+            self._changed.wait(None if deadline == NEVER else max(0.0, deadline - time.monotonic()))
 
-    # The thread that reads.
+    # ``slng-split`` runs these.
 
     def _run(self) -> None:
         error: Optional[Exception] = None
@@ -214,45 +217,48 @@ class _Shared:
             self._changed.notify_all()
 
     def _read(self) -> None:
-        for piece in self._pieces:
-            if isinstance(piece, Event):
-                apart = self._told(piece)
+        for item in self._items:
+            if isinstance(item, Event):
+                items = self._event_for_each(item)
             else:
-                apart = _apart(to_pcm(piece, self._format), self._format.channels)
+                items = _deinterleave(to_pcm(item, self._format), self._format.channels)
             with self._changed:
-                if not self._hand_out(apart):
+                if not self._distribute(items):
                     return
 
-    def _told(self, event: Event) -> Sequence[Optional[Piece]]:
-        """An event is told by the first channel that is still heard; the clocks of all follow it."""
-        kind = REPEATED.get(type(event))
-        again = None if kind is None else kind(*dataclasses.astuple(event))  # type: ignore[call-overload]
-        teller = next((each for each in self.channels if each.is_wanted), None)
-        return [event if each is teller else again for each in self.channels]
+    def _event_for_each(self, event: Event) -> Sequence[Optional[Item]]:
+        """Return ``event`` for the first open channel, and its ``Repeated`` copy, if any, for the others.
 
-    def _hand_out(self, apart: Sequence[Optional[Piece]]) -> bool:
-        """Give each channel its part, as soon as there is room; False where nobody wants any more."""
+        One session reports the event to the program. The clocks of all sessions account for it.
+        """
+        kind = REPEATED_TYPES.get(type(event))
+        copy = None if kind is None else kind(*dataclasses.astuple(event))  # type: ignore[call-overload]
+        first = next((each for each in self.channels if each.is_open), None)
+        return [event if each is first else copy for each in self.channels]
+
+    def _distribute(self, items: Sequence[Optional[Item]]) -> bool:
+        """Queue one item for each channel once there is room. Return False when all channels are closed."""
         while not self.live and self._is_full:
             if self._is_stopped:
                 return False
             self._changed.wait()
-        for channel, piece in zip(self.channels, apart):
-            if channel.is_wanted and piece:
-                channel.waiting.append(piece)
-                channel.frames += _frames(piece)
+        for channel, item in zip(self.channels, items):
+            if channel.is_open and item:
+                channel.queue.append(item)
+                channel.queued_frames += _frames(item)
         self._changed.notify_all()
-        return any(each.is_wanted for each in self.channels)
+        return any(each.is_open for each in self.channels)
 
     @property
     def _is_full(self) -> bool:
-        most = self._format.frames(MOST_SECONDS)
-        return any(each.is_wanted and each.frames >= most for each in self.channels)
+        limit = self._format.frames(MAX_LEAD_SECONDS)
+        return any(each.is_open and each.queued_frames >= limit for each in self.channels)
 
 
-def _apart(pcm: bytes, count: int) -> List[bytes]:
+def _deinterleave(pcm: bytes, count: int) -> List[bytes]:
     samples = memoryview(pcm).cast("h")
-    return [samples[at::count].tobytes() for at in range(count)]
+    return [samples[channel::count].tobytes() for channel in range(count)]
 
 
-def _frames(piece: Piece) -> int:
-    return len(piece) // SAMPLE_BYTES if isinstance(piece, bytes) else 0
+def _frames(item: Item) -> int:
+    return len(item) // SAMPLE_BYTES if isinstance(item, bytes) else 0

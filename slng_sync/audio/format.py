@@ -1,4 +1,4 @@
-"""What a run of samples is: rate and channels. Samples are always 16-bit signed little-endian."""
+"""The format of PCM audio: sample rate and channels. Samples are always 16-bit signed little-endian."""
 
 from dataclasses import dataclass, field
 
@@ -27,11 +27,11 @@ class AudioFormat:
         object.__setattr__(self, "frame_bytes", SAMPLE_BYTES * self.channels)
 
     def frames(self, seconds: float) -> int:
-        """Whole frames nearest to so many seconds."""
+        """Return the number of whole frames nearest to ``seconds``."""
         return round(seconds * self.sample_rate)
 
     def seconds(self, frames: int) -> float:
-        """How long so many frames last."""
+        """Return the duration of ``frames`` frames in seconds."""
         return frames / self.sample_rate
 
     def __str__(self) -> str:

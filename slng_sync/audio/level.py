@@ -1,4 +1,4 @@
-"""How loud audio is, in dB of full scale. No I/O."""
+"""Audio levels in dBFS (dB relative to full scale). No I/O."""
 
 import math
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 __all__ = ["SILENCE_DBFS", "level_of", "peak_dbfs"]
 
 SILENCE_DBFS = -96.0
-"""What stands for digital silence: less than the smallest step of 16 bits."""
+"""The level of digital silence: less than the smallest step of 16 bits."""
 FULL_SCALE = 32768
-CLIPPED = 32766
+CLIPPING_AMPLITUDE = 32766
 
 
 def level_of(pcm: bytes, *, speech: bool = False) -> Level:
-    """The level of some PCM, of any number of channels."""
+    """Return the level of PCM with any number of channels."""
     import numpy
 
     samples = numpy.frombuffer(pcm, "<i2")
@@ -25,24 +25,27 @@ def level_of(pcm: bytes, *, speech: bool = False) -> Level:
         return Level(SILENCE_DBFS, SILENCE_DBFS, speech=speech)
     floats = samples.astype("float32")
     power = float(floats.dot(floats)) / samples.size
-    peak = max(int(samples.max()), -int(samples.min()))
-    return Level(
-        _dbfs(math.sqrt(power)), _dbfs(peak), clipping=peak >= CLIPPED and _is_clipped(samples), speech=speech
-    )
+    peak = _peak(samples)
+    clipping = peak >= CLIPPING_AMPLITUDE and _is_clipped(samples)
+    return Level(_dbfs(math.sqrt(power)), _dbfs(peak), clipping=clipping, speech=speech)
 
 
 def peak_dbfs(pcm: bytes) -> float:
-    """The loudest sample of some PCM."""
+    """Return the level of the loudest sample in dBFS."""
     import numpy
 
     samples = numpy.frombuffer(pcm, "<i2")
-    return _dbfs(max(int(samples.max()), -int(samples.min()))) if samples.size else SILENCE_DBFS
+    return _dbfs(_peak(samples)) if samples.size else SILENCE_DBFS
+
+
+def _peak(samples: "numpy.ndarray[Any, Any]") -> int:
+    return max(int(samples.max()), -int(samples.min()))
 
 
 def _is_clipped(samples: "numpy.ndarray[Any, Any]") -> bool:
-    """A single sample at full scale is a loud sound; three in a row are one that was cut off."""
-    cut = (samples >= CLIPPED) | (samples <= -CLIPPED)
-    return bool((cut[2:] & cut[1:-1] & cut[:-2]).any())
+    """Return whether three samples in a row are at full scale. A single one is only a loud sound."""
+    full = (samples >= CLIPPING_AMPLITUDE) | (samples <= -CLIPPING_AMPLITUDE)
+    return bool((full[2:] & full[1:-1] & full[:-2]).any())
 
 
 def _dbfs(amplitude: float) -> float:

@@ -1,4 +1,4 @@
-"""Recorded audio, delivered as if it were being heard."""
+"""Recorded audio, delivered at the pace of a live recording."""
 
 import threading
 import time
@@ -16,10 +16,11 @@ Chunks = Generator[bytes, None, None]
 
 
 class PacedSource:
-    """A source of recorded PCM: each chunk comes when a microphone would have begun to record it.
+    """A source of recorded PCM. Each chunk is delivered when a microphone would have started to record it.
 
-    ``chunks`` makes a new run of chunks; ``duration`` is in seconds, None where it is not known. At a
-    ``speed`` of 2.0 an hour takes half an hour, at infinity no time. A consumer that was late catches up.
+    ``chunks`` returns a new iteration over the audio. ``duration`` is in seconds, or None if unknown. A
+    ``speed`` of 2.0 plays an hour in half an hour; infinity does not wait at all. A consumer that falls
+    behind gets the overdue chunks without waiting.
     """
 
     live = False
@@ -40,12 +41,12 @@ class PacedSource:
         self._stopped = threading.Event()
 
     def __iter__(self) -> Iterator[bytes]:
-        # An event for each iteration: what was stopped stays stopped, what begins later is not touched.
+        # Each iteration has its own event: ``stop`` ends the current iteration and not the next one.
         self._stopped = threading.Event()
         return self._paced(self._stopped)
 
     def stop(self) -> None:
-        """End the iteration under way; callable from any thread."""
+        """End the current iteration. Any thread may call this."""
         self._stopped.set()
 
     def _paced(self, stopped: threading.Event) -> Iterator[bytes]:
@@ -61,20 +62,20 @@ class PacedSource:
 
 
 def check_speed(speed: float) -> None:
-    """Raise ConfigurationError unless ``speed`` is a number above 0; infinity is one."""
+    """Raise ConfigurationError unless ``speed`` is a number above 0. Infinity is allowed."""
     if isinstance(speed, bool) or not isinstance(speed, (int, float)) or not speed > 0:
         raise ConfigurationError(
-            f"speed must be a number above 0 (1.0 is as heard, float('inf') at once), not {speed!r}."
+            f"speed must be a number above 0 (1.0: real time, float('inf'): no pacing), not {speed!r}."
         )
 
 
 def pcm_chunks(pcm: bytes, audio_format: AudioFormat) -> Chunks:
-    """Cut PCM that is in memory into chunks."""
+    """Yield PCM in chunks of ``CHUNK_SECONDS``."""
     size = chunk_bytes(audio_format)
     for start in range(0, len(pcm), size):
         yield pcm[start : start + size]
 
 
 def chunk_bytes(audio_format: AudioFormat) -> int:
-    """Bytes of one chunk of that format, in whole frames."""
+    """Return the size of one chunk in bytes, a whole number of frames."""
     return audio_format.frames(CHUNK_SECONDS) * audio_format.frame_bytes

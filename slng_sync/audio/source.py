@@ -1,4 +1,4 @@
-"""Where audio comes from: anything a program has, as an AudioSource."""
+"""Make an ``AudioSource`` from paths, files, arrays, bytes, iterables and microphones."""
 
 import io
 import os
@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterable, Iterator, Optional, Protocol, runtim
 
 from ..errors import AudioError, ConfigurationError
 from .convert import Audio, to_pcm
-from .file import file_source, is_recording, path_source
+from .file import file_source, is_audio_file, path_source
 from .format import AudioFormat
 from .paced import PacedSource, check_speed, chunk_bytes, pcm_chunks
 
@@ -19,18 +19,19 @@ URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 @runtime_checkable
 class AudioSource(Protocol):
-    """Something with an ``audio_format`` that yields audio: PCM bytes or arrays in that format.
+    """An iterable of audio: PCM bytes or arrays in its ``audio_format``.
 
-    A source may have more, which a session uses where it is there:
+    A source may have more members. A session uses them if they exist:
 
-    - ``live``: True where the source cannot wait, so that a session drops the oldest audio when it must.
-    - ``check()``: raise where the source can't be had; called before anything is connected.
-    - ``stop()``: end the iteration under way soon; callable from any thread.
-    - ``join(timeout)``: wait until an iteration that has ended has given everything back.
-    - ``duration``: how many seconds there are, or None.
-    - ``adapt(sample_rate, channels)``: deliver this format, unless it was made with one of its own.
-    - ``hear()``: iterate, with the source's events in between; a session uses it instead of the iteration.
-      ``AudioLost`` and ``MicrophoneRestored.lost`` let the session's clock go on without audio.
+    - ``live``: True if the source cannot wait. A session then drops its oldest audio when its buffer is full.
+    - ``check()``: raise an error if the source is unavailable. Called before anything is connected.
+    - ``stop()``: end the current iteration soon. Any thread may call this.
+    - ``join(timeout)``: wait up to ``timeout`` seconds until an iteration that has ended has released its
+      resources.
+    - ``duration``: the length of the audio in seconds, or None.
+    - ``adapt(sample_rate, channels)``: deliver this format, unless the source was made with its own.
+    - ``with_events()``: iterate over audio and the source's events. A session prefers it to the plain
+      iteration. ``AudioLost`` and ``MicrophoneRestored.lost`` advance the session's clock without audio.
     """
 
     audio_format: AudioFormat
@@ -39,7 +40,7 @@ class AudioSource(Protocol):
 
 
 class IterableSource:
-    """Chunks from any iterable, at the pace at which it gives them.
+    """A source for an iterable of chunks, at the pace of the iterable.
 
     Chunks of bytes may be cut anywhere, even within a sample.
     """
@@ -57,37 +58,41 @@ class IterableSource:
         return self._whole_frames(self._stopped)
 
     def stop(self) -> None:
-        """End the iteration under way before its next chunk; callable from any thread."""
+        """End the current iteration before its next chunk. Any thread may call this."""
         self._stopped.set()
 
     def _whole_frames(self, stopped: threading.Event) -> Iterator[Audio]:
-        rest = b""
+        remainder = b""
         for chunk in self._chunks:
             if stopped.is_set():
                 return
             if not isinstance(chunk, (bytes, bytearray)):
                 yield chunk
                 continue
-            pcm = rest + chunk if rest else bytes(chunk)
+            pcm = remainder + chunk if remainder else bytes(chunk)
             cut = len(pcm) - len(pcm) % self.audio_format.frame_bytes
-            rest = pcm[cut:]
+            remainder = pcm[cut:]
             if cut:
                 yield pcm[:cut]
 
 
 class ReadSource(IterableSource):
-    """Chunks from a ``read(n)``, which waits for about ``n`` bytes (or an array); nothing is the end."""
+    """A source for an object with ``read(n)``.
+
+    ``read`` blocks until it has about ``n`` bytes, or an array. It returns an empty result at the end.
+    """
 
     def __init__(self, read: Callable[[int], Audio], audio_format: AudioFormat) -> None:
-        super().__init__(_reads(read, chunk_bytes(audio_format)), audio_format)
+        super().__init__(_read_chunks(read, chunk_bytes(audio_format)), audio_format)
 
 
-def _reads(read: Callable[[int], Audio], size: int) -> Iterator[Audio]:
+def _read_chunks(read: Callable[[int], Audio], size: int) -> Iterator[Audio]:
     while True:
         chunk = read(size)
         if chunk is None:
             raise AudioError(
-                "read() of the source returned None.", hint="It must wait for audio, or return b''."
+                "read() of the audio source returned None.",
+                hint="It must block until there is audio, and return b'' at the end.",
             )
         if not len(chunk):
             return
@@ -102,13 +107,13 @@ def as_source(
     speed: float = 1.0,
     follow: bool = False,
 ) -> AudioSource:
-    """Make an AudioSource of a path, file, array, bytes, microphone, ``read(n)``, or iterable of chunks.
+    """Return an AudioSource for a path, file, array, bytes, microphone, ``read(n)``, or iterable of chunks.
 
-    ``sample_rate`` and ``channels`` are the format of what has none of its own: arrays (which need a rate),
-    raw PCM, chunks (16 kHz, one channel unless said). ``speed`` paces recordings: 1.0 as heard, infinity at
-    once. ``follow``: the path is that of a WAV or raw PCM file that is still being written; what is there
-    goes at once, whatever the speed, and the rest as it comes. Raises ConfigurationError for what is no
-    source, AudioError for a file that cannot be read.
+    ``sample_rate`` and ``channels`` describe audio without a format of its own: arrays, raw PCM and chunks
+    (default: 16 kHz, one channel). An array needs a ``sample_rate``; a raw PCM file is read as such only with
+    one. ``speed`` paces recordings: 1.0 is real time, infinity does not wait. ``follow`` reads a WAV or raw
+    PCM file that is still being written: existing audio at once, whatever the speed, new audio as it is
+    written. Raises ``ConfigurationError`` for an unsupported source, ``AudioError`` for an unreadable file.
     """
     check_speed(speed)
     raw_format = AudioFormat(
@@ -116,7 +121,9 @@ def as_source(
     )
     file_format = raw_format if sample_rate is not None else None
     if isinstance(source, type):
-        raise ConfigurationError(f"source must be an object, not the class {source.__name__}.")
+        raise ConfigurationError(
+            f"source must be an object, not the class {source.__name__}.", hint=f"Pass {source.__name__}()."
+        )
     if follow:
         return _followed(source, file_format)
     if isinstance(source, (str, os.PathLike)):
@@ -132,18 +139,18 @@ def as_source(
     if hasattr(source, "__iter__"):
         return IterableSource(source, raw_format)
     raise ConfigurationError(
-        f"source must be a path, a file, a Microphone, an array, bytes, an iterable of chunks, or have "
-        f"read(n), not {type(source).__name__}."
+        f"source must be a path, a file, a Microphone, an array, bytes, an iterable of chunks, or an object "
+        f"with read(n), not {type(source).__name__}."
     )
 
 
 def _followed(source: Any, file_format: Optional[AudioFormat]) -> AudioSource:
     if not isinstance(source, (str, os.PathLike)):
         raise ConfigurationError(
-            f"follow is for the path of a file that is still being written, not {type(source).__name__}.",
-            hint="What else can wait, such as a pipe, is heard as it comes anyway.",
+            f"follow needs the path of a file that is still being written, not {type(source).__name__}.",
+            hint="Leave out follow: a pipe or an iterable is read as its audio arrives.",
         )
-    # Here: few ask for it, and every program pays for what is imported.
+    # Imported here because few programs need it, and every import slows down the start of all programs.
     from .follow import FollowedFile
 
     return FollowedFile(_path(source), file_format)
@@ -152,7 +159,7 @@ def _followed(source: Any, file_format: Optional[AudioFormat]) -> AudioSource:
 def _path(path: Any) -> Any:
     if isinstance(path, str) and URL.match(path):
         raise ConfigurationError(
-            f"source is a URL, {path.split('?')[0]!r}, and only files are read.", hint="Download it first."
+            f"source is a URL, {path.split('?')[0]!r}; URLs are not supported.", hint="Download it first."
         )
     if path == "":
         raise ConfigurationError("source is an empty path.")
@@ -160,7 +167,7 @@ def _path(path: Any) -> Any:
 
 
 def _bytes_source(source: Any, raw_format: AudioFormat, speed: float) -> AudioSource:
-    if is_recording(bytes(source[:12])):
+    if is_audio_file(bytes(source[:12])):
         return file_source(io.BytesIO(source), raw_format, speed=speed)
     pcm = to_pcm(source, raw_format)
     return _pcm_source(pcm, raw_format, speed)
@@ -171,11 +178,11 @@ def _array_source(
 ) -> AudioSource:
     if sample_rate is None:
         raise ConfigurationError(
-            "sample_rate must be given with an array, which does not say its own.",
-            hint="For example sample_rate=16000.",
+            "sample_rate is required for an array.",
+            hint="For example, set sample_rate=16000.",
         )
     if channels is None:
-        # The shorter side: an array with its channels first is then told to be transposed.
+        # Take the shorter side. For an array with its channels first, the error then advises to transpose it.
         shape = getattr(source, "shape", ())
         channels = min(shape) if len(shape) == 2 and min(shape) > 0 else 1
     audio_format = AudioFormat(sample_rate, channels)
@@ -198,7 +205,7 @@ def _readable_source(
     source: Any, raw_format: AudioFormat, file_format: Optional[AudioFormat], speed: float
 ) -> AudioSource:
     if hasattr(source, "encoding"):
-        raise ConfigurationError("source is a file open as text.", hint="Open it with mode 'rb'.")
+        raise ConfigurationError("source is a file opened in text mode.", hint="Open it with mode 'rb'.")
     if isinstance(source, io.IOBase) or hasattr(source, "seekable"):
         return file_source(source, file_format, speed=speed)
     return ReadSource(source.read, getattr(source, "audio_format", raw_format))

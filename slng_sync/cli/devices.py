@@ -42,7 +42,7 @@ def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     if devices:
         return COMPLETE
     screen.error(
-        "There is no microphone.",
+        "No microphone found.",
         "Connect one and see whether the system's sound settings list it. A container has none, and neither "
         "has a machine reached by SSH: slng-sync transcribe takes recordings.",
     )

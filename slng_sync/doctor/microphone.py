@@ -11,7 +11,7 @@ from ..errors import AudioError
 from ..events import Level
 from ..microphone.device import choose
 from ..microphone.microphone import Microphone
-from ..microphone.silence import QUIET_DBFS, quiet_hint, silence_hint
+from ..microphone.silence import LOW_LEVEL_DBFS, low_level_hint, silence_hint
 from .case import Case
 from .check import OK, WARNING, Check, failed
 from .cures import too_loud
@@ -69,9 +69,9 @@ def _judge(level: Level, figures: Dict[str, Any]) -> Check:
     if level.clipping:
         said = f"{heard}: too loud, its peaks are cut off"
         return Check("recording", WARNING, said, too_loud(), figures)
-    if level.peak_dbfs < QUIET_DBFS:
+    if level.peak_dbfs < LOW_LEVEL_DBFS:
         said = f"{heard}: far too quiet, if somebody spoke"
-        return Check("recording", WARNING, said, quiet_hint(), figures)
+        return Check("recording", WARNING, said, low_level_hint(), figures)
     return Check("recording", OK, heard, "", figures)
 
 

@@ -1,5 +1,5 @@
-"""The microphone: finding a device, reading it, noticing that it is gone or silent.
+"""Microphones: find devices, read them, detect lost audio, lost devices and silence.
 
-Owns every call into PortAudio; the only importer of ``pyaudio``. Imports ``audio``. Imported by ``doctor``
-and ``cli``.
+Owns every call into PortAudio and is the only package that imports ``pyaudio``. Imports ``audio``. Imported
+by ``doctor`` and ``cli``.
 """

@@ -1,4 +1,4 @@
-"""Microphones."""
+"""``Microphone``, the audio source for input devices."""
 
 import os
 import queue
@@ -24,8 +24,8 @@ __all__ = ["Device", "Microphone"]
 OPEN_SECONDS = 5.0
 STALL_SECONDS = 1.0
 CLOSE_SECONDS = 0.5
-LONGEST_PATIENCE = 1e6
-STALLED = "the microphone gave nothing for a time"
+MAX_PATIENCE = 1e6
+STALLED = "the microphone stalled and delivered no audio for a time"
 
 RESTART = {
     "linux": "Restart the sound server: systemctl --user restart pipewire pulseaudio.",
@@ -36,18 +36,18 @@ Result = TypeVar("Result")
 
 
 class Microphone:
-    """A microphone: iterate to hear it, as PCM in ``audio_format``, whatever the device runs at.
+    """A microphone. Iterate over it to get PCM in ``audio_format``.
 
-    ``device`` is an index from ``Microphone.devices()``, a part of a name, or None for the default one.
-    Without ``sample_rate`` and ``channels`` it delivers what a session asks for, else 16 kHz mono. A device
-    that refuses that format is read in its own, and converted. ``channel`` is the one channel to hear,
-    counted from 0, of a device that has several; otherwise one channel is the mean of them all.
+    ``device`` is an index from ``Microphone.devices()``, part of a name, or None for the default device.
+    Without ``sample_rate`` and ``channels``, it delivers the format that a session asks for, or 16 kHz mono.
+    If the device refuses that format, it is read in its own format and converted. ``channel`` selects one
+    channel of several, counted from 0; without it, one channel is the mean of all.
 
-    The device is opened by the first ``next()``. Raises DeviceNotFound; DeviceLost when it goes away or
-    gives nothing for 1 s, or 5 s at first; AudioError when PyAudio is missing or the device cannot be opened.
-    An iteration that has ended, in whatever way, may be followed by another.
+    The first ``next()`` opens the device. Raises ``DeviceNotFound``; ``DeviceLost`` if the device is
+    disconnected or delivers no audio for 1 s (5 s at the start); ``AudioError`` if PyAudio is missing or the
+    device cannot be opened. After an iteration has ended, with or without an error, another may follow.
 
-    In a session a device that goes away is waited for, ``patience`` seconds long: see ``hear``.
+    A session waits up to ``patience`` seconds for a device that was disconnected: see ``with_events``.
     """
 
     live = True
@@ -68,13 +68,13 @@ class Microphone:
         self._sample_rate = sample_rate
         self._channels = 1 if channel is not None else channels
         self._channel = channel
-        self._patience = check_seconds("patience", patience, 0, LONGEST_PATIENCE)
+        self._patience = check_seconds("patience", patience, 0, MAX_PATIENCE)
         self._thread: Optional[DeviceThread] = None
         self.adapt(None, None)
 
     def adapt(self, sample_rate: Optional[int], channels: Optional[int]) -> None:
-        """Deliver this rate and number of channels, where the microphone was made without."""
-        self._refuse_a_second_use()
+        """Deliver this format, except for a rate or channels that were given to the constructor."""
+        self._check_not_in_use()
         rates, counts = (self._sample_rate, sample_rate, 16000), (self._channels, channels, 1)
         self.audio_format = AudioFormat(
             next(rate for rate in rates if rate is not None),
@@ -82,124 +82,132 @@ class Microphone:
         )
 
     def __iter__(self) -> Iterator[bytes]:
-        thread = self._new_thread(returns=False)
-        return _audio_only(_Hearing(thread, 0.0).items(), thread)
+        thread = self._new_thread(reopen=False)
+        return _audio_only(_Iteration(thread, 0.0).items(), thread)
 
-    def hear(self) -> Iterator[Union[bytes, Event]]:
-        """Hear the microphone as a session does: audio, and what there is to tell of it, in order.
+    def with_events(self) -> Iterator[Union[bytes, Event]]:
+        """Iterate over audio and events, in order, as a session does.
 
-        ``MicrophoneLost`` where the device goes away or gives nothing, ``MicrophoneRestored`` once it does
-        again; ``AudioLost`` for what the computer was too slow to take; ``MicrophoneSilent``. Raises like the
-        iteration, but DeviceLost only when a device does not come back for ``patience`` seconds.
+        ``MicrophoneLost`` reports a device that was disconnected or delivers no audio, ``MicrophoneRestored``
+        that it delivers audio again. ``AudioLost`` reports audio that the computer was too busy to read.
+        ``MicrophoneSilent`` reports silence. Raises the errors of the plain iteration, but ``DeviceLost``
+        only if the device does not come back within ``patience`` seconds.
         """
-        return _Hearing(self._new_thread(returns=self._patience > 0), self._patience).items()
+        return _Iteration(self._new_thread(reopen=self._patience > 0), self._patience).items()
 
     def stop(self) -> None:
-        """End the iteration under way, after what was captured so far. Callable from any thread."""
+        """End the current iteration after the audio captured so far. Any thread may call this."""
         if self._thread is not None:
             self._thread.stopped.set()
 
     def join(self, timeout: float) -> None:
-        """Wait until the device of an iteration that has ended is closed; half a second at most."""
+        """Wait until the device of a stopped iteration is closed, up to ``timeout`` or 0.5 seconds."""
         if self._thread is not None and self._thread.stopped.is_set():
             self._thread.join(min(timeout, CLOSE_SECONDS))
 
     def check(self) -> None:
-        """Look whether the device is there, without opening it. Raises DeviceNotFound, AudioError."""
+        """Check that the device exists, without opening it. Raises ``DeviceNotFound`` or ``AudioError``."""
         choose(self.devices(), self.device)
 
     @staticmethod
     def devices() -> List[Device]:
-        """Return the input devices. One that was connected while a microphone is in use is not seen yet."""
-        return _within(OPEN_SECONDS, portaudio.devices)
+        """Return the input devices.
+
+        A device that was connected while a microphone is in use is not listed until that one is closed.
+        Raises ``AudioError``.
+        """
+        return _call_with_timeout(OPEN_SECONDS, portaudio.devices)
 
     @classmethod
     def find_working(cls, *, seconds: float = 1.0) -> "Microphone":
-        """Return the first microphone that gives any sound, the default one first; each is tried ``seconds``.
+        """Return the first microphone that delivers sound, starting with the default device.
 
-        Raises DeviceNotFound, which tells what each of them gave.
+        Listens to each device for ``seconds`` seconds. Raises ``DeviceNotFound``, which lists the problem of
+        each device.
         """
         check_seconds("seconds", seconds, 0.1, 60)
         found = sorted(cls.devices(), key=lambda device: not device.is_default)
-        troubles = []
+        problems = []
         for device in found:
-            trouble = _trouble(cls(device.index), seconds)
-            if not trouble:
+            problem = _find_problem(cls(device.index), seconds)
+            if not problem:
                 return cls(device.index)
-            troubles.append(f"{device} {trouble}")
+            problems.append(f"{device} {problem}")
         if not found:
             choose(found, None)
-        raise DeviceNotFound(f"No microphone works: {'; '.join(troubles)}.", hint=silence_hint())
+        raise DeviceNotFound(f"No working microphone found: {'; '.join(problems)}.", hint=silence_hint())
 
-    def _new_thread(self, *, returns: bool) -> DeviceThread:
-        self._refuse_a_second_use()
-        # What was stopped stays stopped; an iteration that begins later is not touched.
-        self._thread = DeviceThread(self.device, self.audio_format, channel=self._channel, returns=returns)
+    def _new_thread(self, *, reopen: bool) -> DeviceThread:
+        self._check_not_in_use()
+        # Each iteration has its own thread: ``stop`` ends the current iteration and not the next one.
+        self._thread = DeviceThread(self.device, self.audio_format, channel=self._channel, reopen=reopen)
         return self._thread
 
-    def _refuse_a_second_use(self) -> None:
+    def _check_not_in_use(self) -> None:
         if self._thread is not None and self._thread.is_running:
-            raise AudioError("This Microphone is in use.", hint="Make another one for a second stream.")
+            raise AudioError(
+                "This Microphone is already in use.", hint="Create another Microphone for a second session."
+            )
 
     def __repr__(self) -> str:
         return f"Microphone({self.device!r}, {self.audio_format})"
 
 
-class _Hearing:
-    """One iteration: what the device's thread gives, and what it means where it gives nothing."""
+class _Iteration:
+    """One iteration of a microphone. Turns the items of the device thread, or their absence, into events."""
 
     def __init__(self, thread: DeviceThread, patience: float) -> None:
         self._thread = thread
         self._patience = patience
         self._process = os.getpid()
-        self._given_at: Optional[float] = None
-        """When there was audio last, on the monotonic clock; None before the first."""
+        self._last_audio_at: Optional[float] = None
+        """Monotonic time of the last audio, or None before the first."""
         self._is_lost = False
-        self._missed: Optional[float] = None
-        """What a device that was opened again has not heard."""
+        self._lost_seconds: Optional[float] = None
+        """Audio that was lost while the device was disconnected, or None if it was not reopened."""
         self._has_stalled = False
 
     def items(self) -> Generator[Union[bytes, Event], None, None]:
-        close_within = CLOSE_SECONDS
+        join_timeout = CLOSE_SECONDS
         self._thread.start()
         try:
             while True:
                 try:
-                    item = self._next(OPEN_SECONDS if self._given_at is None else STALL_SECONDS)
+                    item = self._next(OPEN_SECONDS if self._last_audio_at is None else STALL_SECONDS)
                 except queue.Empty:
                     if self._thread.stopped.is_set():
-                        close_within = 0.0
+                        join_timeout = 0.0
                         return
-                    close_within = CLOSE_SECONDS if self._patience else 0.0
-                    yield from self._miss()
+                    join_timeout = CLOSE_SECONDS if self._patience else 0.0
+                    yield from self._handle_no_audio()
                     continue
                 if item is None:
-                    # Not waited for, here: it takes a tenth of a second, and nothing more will be heard.
-                    close_within = 0.0
+                    # No audio follows. Do not wait for the device to close, which takes a tenth of a second.
+                    join_timeout = 0.0
                     return
                 if isinstance(item, BaseException):
                     raise item
-                yield from self._take(item)
+                yield from self._translate(item)
         finally:
             self._thread.stopped.set()
-            self._thread.join(close_within)
+            self._thread.join(join_timeout)
 
-    def _next(self, patience: float) -> Item:
+    def _next(self, timeout: float) -> Item:
         if os.getpid() != self._process:
             raise AudioError(
-                "This microphone was opened before a fork.", hint="Only the parent process hears it."
+                "This microphone was opened before a fork.", hint="Only the parent process can read it."
             )
         try:
-            return self._thread.items.get(timeout=patience / 2)
+            return self._thread.items.get(timeout=timeout / 2)
         except queue.Empty:
-            # A second wait, so that a program that was itself suspended does not take that for a stall.
-            return self._thread.items.get(timeout=patience / 2)
+            # Wait a second time, so that a program that was suspended does not mistake that for a stall.
+            return self._thread.items.get(timeout=timeout / 2)
 
-    def _take(self, item: Union[bytes, Event, Reopened]) -> Iterator[Union[bytes, Event]]:
+    def _translate(self, item: Union[bytes, Event, Reopened]) -> Iterator[Union[bytes, Event]]:
         if isinstance(item, MicrophoneLost):
             yield from self._lose(item.reason)
         elif isinstance(item, Reopened):
-            self._missed = item.missed
+            self._lost_seconds = item.lost
         elif isinstance(item, AudioLost) and self._has_stalled:
             self._has_stalled = False
             yield AudioLost(item.seconds, STALLED)
@@ -208,19 +216,19 @@ class _Hearing:
         else:
             if self._is_lost:
                 yield self._restored()
-            self._given_at = time.monotonic()
+            self._last_audio_at = time.monotonic()
             yield item
 
-    def _miss(self) -> Iterator[Event]:
-        """Nothing came for a time."""
-        if self._given_at is None or not self._patience:
-            raise _stalled(OPEN_SECONDS if self._given_at is None else STALL_SECONDS)
-        yield from self._lose(f"The microphone has given nothing for {STALL_SECONDS:g} s.")
-        away = time.monotonic() - self._given_at
-        if away >= self._patience:
+    def _handle_no_audio(self) -> Iterator[Event]:
+        """Report that no audio arrived in time. Raises ``DeviceLost`` if patience has run out."""
+        if self._last_audio_at is None or not self._patience:
+            raise _stall_error(OPEN_SECONDS if self._last_audio_at is None else STALL_SECONDS)
+        yield from self._lose(f"The microphone delivered no audio for {STALL_SECONDS:g} s.")
+        outage = time.monotonic() - self._last_audio_at
+        if outage >= self._patience:
             raise DeviceLost(
-                f"The microphone has not come back for {away:.0f} s.",
-                hint="Connect it again, or choose another one from Microphone.devices().",
+                f"The microphone has not come back after {outage:.0f} s.",
+                hint="Connect it again, or choose another device from Microphone.devices().",
             )
 
     def _lose(self, reason: str) -> Iterator[Event]:
@@ -229,13 +237,13 @@ class _Hearing:
             yield MicrophoneLost(reason)
 
     def _restored(self) -> MicrophoneRestored:
-        assert self._given_at is not None
-        missed, self._missed = self._missed, None
+        assert self._last_audio_at is not None
+        lost, self._lost_seconds = self._lost_seconds, None
         self._is_lost = False
-        # Whether a device that was only late gives what is missing, the clock will tell.
-        self._has_stalled = missed is None
-        outage = time.monotonic() - self._given_at
-        return MicrophoneRestored(round(outage, 3), round(missed or 0.0, 3), self._thread.name)
+        # A stalled device may still deliver the missing audio. If not, ``LossClock`` detects the loss.
+        self._has_stalled = lost is None
+        outage = time.monotonic() - self._last_audio_at
+        return MicrophoneRestored(round(outage, 3), round(lost or 0.0, 3), self._thread.name)
 
 
 def _audio_only(items: Generator[Union[bytes, Event], None, None], thread: DeviceThread) -> Iterator[bytes]:
@@ -244,32 +252,32 @@ def _audio_only(items: Generator[Union[bytes, Event], None, None], thread: Devic
             if isinstance(item, bytes):
                 yield item
             elif isinstance(item, AudioLost):
-                logger.warning("%.1f s of audio were lost: %s", item.seconds, item.reason)
+                logger.warning("%.1f s of audio lost: %s", item.seconds, item.reason)
     thread.join(CLOSE_SECONDS)
 
 
-def _trouble(microphone: Microphone, seconds: float) -> str:
-    """What is wrong with a microphone; empty where it gives sound within so many seconds."""
+def _find_problem(microphone: Microphone, seconds: float) -> str:
+    """Return the problem of a microphone, or an empty string if it delivers sound within ``seconds``."""
     frames = microphone.audio_format.frames(seconds)
     try:
-        for piece in microphone:
-            if peak_dbfs(piece) > SILENCE_DBFS:
+        for chunk in microphone:
+            if peak_dbfs(chunk) > SILENCE_DBFS:
                 return ""
-            frames -= len(piece) // microphone.audio_format.frame_bytes
+            frames -= len(chunk) // microphone.audio_format.frame_bytes
             if frames <= 0:
-                return "gives nothing but silence"
+                return "delivers only silence"
     except DeviceNotFound:
-        return "is gone"
+        return "was not found"
     except DeviceLost:
-        return "gives nothing"
+        return "delivers no audio"
     except AudioError as error:
         return f"cannot be opened ({error.message.rstrip('.')})"
-    return "gives nothing"
+    return "delivers no audio"
 
 
-def _stalled(seconds: float) -> DeviceLost:
+def _stall_error(seconds: float) -> DeviceLost:
     return DeviceLost(
-        f"The microphone has given nothing for {seconds:g} s.",
+        f"The microphone delivered no audio for {seconds:g} s.",
         hint=RESTART.get(sys.platform, "Disconnect it and connect it again."),
     )
 
@@ -280,14 +288,17 @@ def _check_channel(channel: object, channels: Optional[int]) -> None:
     if isinstance(channel, bool) or not isinstance(channel, int) or not 0 <= channel < 32:
         raise ConfigurationError(f"channel must be an integer from 0 to 31, or None, not {channel!r}.")
     if channels not in (None, 1):
-        raise ConfigurationError("channel is one channel: leave out channels.")
+        raise ConfigurationError(
+            f"channel selects one channel, so channels must be 1 or None, not {channels!r}.",
+            hint="Leave out channels.",
+        )
 
 
-def _within(limit: float, call: Callable[[], Result]) -> Result:
-    """Call into the sound system, which may hang; give up after so many seconds."""
+def _call_with_timeout(timeout: float, call: Callable[[], Result]) -> Result:
+    """Call into the sound system, which may hang. Raises ``AudioError`` after ``timeout`` seconds."""
     try:
-        return within(limit, call)
+        return within(timeout, call)
     except WaitTimeout:
         raise AudioError(
-            f"The sound system has not answered for {limit:g} s.", hint=RESTART.get(sys.platform, "")
+            f"The sound system did not respond for {timeout:g} s.", hint=RESTART.get(sys.platform, "")
         ) from None

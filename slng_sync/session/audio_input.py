@@ -16,7 +16,7 @@ from .shared_state import SharedState
 from .state import State
 
 if TYPE_CHECKING:
-    from ..audio.voice_gate import Heard, VoiceGate
+    from ..audio.voice_gate import Decision, VoiceGate
 
 __all__ = ["AudioInput"]
 
@@ -135,13 +135,13 @@ class AudioInput:
         if self.muted:
             pcm = bytes(len(pcm))
         if self._voice_gate is not None:
-            return self._follow(self._voice_gate.hear(pcm, withhold=withhold), put)
+            return self._follow(self._voice_gate.process(pcm, withhold=withhold), put)
         if withhold:
             self._shared.queue.skip(len(pcm) // self._shared.audio_format.frame_bytes)
             return True
         return put(pcm)
 
-    def _follow(self, decisions: "List[Heard]", put: Callable[[bytes], bool]) -> bool:
+    def _follow(self, decisions: "List[Decision]", put: Callable[[bytes], bool]) -> bool:
         """Do what the voice gate has decided."""
         from ..audio.voice_gate import Withheld
 

@@ -50,8 +50,8 @@ class Capture:
     def start(self) -> None:
         """Begin to read."""
         # The iteration is begun here, so that a ``stop`` from now on ends it.
-        hear: Any = getattr(self._source, "hear", None)
-        self._chunks = iter(hear() if callable(hear) else self._source)
+        with_events: Any = getattr(self._source, "with_events", None)
+        self._chunks = iter(with_events() if callable(with_events) else self._source)
         if self._give_up_at < NEVER:
             # The session was over before its source had begun, which then has not heard of it.
             self.stop()

@@ -1,4 +1,4 @@
-"""WAV files byte by byte, so that they can be wrong in every way."""
+"""Build WAV files byte by byte, so that each part of them can be wrong."""
 
 import struct
 from typing import Optional
@@ -20,7 +20,7 @@ def wav(
     before: bytes = b"",
     after: bytes = b"",
 ) -> bytes:
-    """A WAV file; ``announced`` is the size that its header claims, ``before`` and ``after`` other chunks."""
+    """Return a WAV file. ``announced`` is the size in its header, ``before`` and ``after`` other chunks."""
     frame = width * channels
     tag = EXTENSIBLE if extensible else encoding
     fmt = struct.pack("<HHIIHH", tag, channels, sample_rate, sample_rate * frame, frame, 8 * width)
@@ -33,5 +33,5 @@ def wav(
 
 
 def chunk(kind: bytes, body: bytes) -> bytes:
-    """A RIFF chunk with its padding."""
+    """Return a RIFF chunk with its padding."""
     return kind + struct.pack("<I", len(body)) + body + b"\0" * (len(body) % 2)

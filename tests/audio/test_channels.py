@@ -1,4 +1,4 @@
-"""A source that is read once, and heard by several: without sessions, so that who waits for whom is known."""
+"""Splitting a source into channels, without sessions, so that the tests control who waits for whom."""
 
 import threading
 from typing import Any, Iterator, List, Union
@@ -24,7 +24,7 @@ AT_ONCE = float("inf")
 
 
 class Radio:
-    """Gives what it is told to, one chunk after the other, until it is stopped."""
+    """A source that yields the given items and raises the given exceptions, in order."""
 
     def __init__(self, *items: Any, live: bool = False, count: int = 2) -> None:
         self.audio_format = AudioFormat(1000, count)
@@ -36,9 +36,9 @@ class Radio:
         self.closed = False
 
     def __iter__(self) -> Iterator[Any]:
-        raise AssertionError("what can be heard is not iterated")
+        raise AssertionError("a source with with_events() must not be iterated directly")
 
-    def hear(self) -> Iterator[Any]:
+    def with_events(self) -> Iterator[Any]:
         for item in self.items:
             if isinstance(item, Exception):
                 raise item
@@ -63,18 +63,18 @@ def pcm(value: int, frames: int = 100) -> bytes:
     return numpy.full(frames, value, "<i2").tobytes()
 
 
-class Heard:
-    """Hears a channel on a thread of its own, as a session does."""
+class Reader:
+    """Reads a channel on its own thread, as a session does."""
 
     def __init__(self, channel: channels.Channel) -> None:
         self.channel = channel
         self.items: List[Union[bytes, Event]] = []
         self.error: Any = None
-        self._pieces = channel.hear()
+        self._items = channel.with_events()
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
-    def wait(self) -> "Heard":
+    def wait(self) -> "Reader":
         self._thread.join(10)
         assert not self._thread.is_alive()
         return self
@@ -85,7 +85,7 @@ class Heard:
 
     def _run(self) -> None:
         try:
-            self.items.extend(self._pieces)
+            self.items.extend(self._items)
         except DeviceLost as error:
             self.error = error
 
@@ -93,77 +93,77 @@ class Heard:
 @pytest.mark.parametrize("count", [2, 3, 8])
 def test_each_channel_has_its_own_samples(count: int) -> None:
     audio = numpy.random.default_rng(1).integers(-32768, 32767, (50_000, count)).astype("<i2")
-    heard = [Heard(each) for each in split(as_source(audio, sample_rate=16000, speed=AT_ONCE), count)]
-    for at, each in enumerate(heard):
+    readers = [Reader(each) for each in split(as_source(audio, sample_rate=16000, speed=AT_ONCE), count)]
+    for at, each in enumerate(readers):
         assert each.wait().audio == audio[:, at].tobytes()
         assert each.channel.audio_format == AudioFormat(16000, 1)
         assert each.channel.duration == 50_000 / 16000
 
 
-def test_arrays_and_silence_are_taken_apart_as_well() -> None:
+def test_arrays_and_empty_chunks_are_split_too() -> None:
     source = as_source([numpy.array([[0.5, -0.5]] * 3), b""], channels=2)
-    left, right = (Heard(each).wait for each in split(source, 2))
+    left, right = (Reader(each).wait for each in split(source, 2))
     assert (left().audio, right().audio) == (pcm(16384, 3), pcm(-16384, 3))
 
 
-def test_an_iteration_gives_only_audio() -> None:
+def test_a_plain_iteration_yields_only_audio() -> None:
     left, right = split(Radio(stereo(1, 2), MicrophoneSilent(), stereo(3, 4)), 2)
-    other = Heard(right)
+    other = Reader(right)
     assert b"".join(left) == pcm(1) + pcm(3)
     assert other.wait().audio == pcm(2) + pcm(4)
 
 
-def test_nothing_is_read_before_all_are_heard() -> None:
+def test_reading_starts_when_all_channels_have_started() -> None:
     radio = Radio(stereo(1, 2))
     left, right = split(radio, 2)
-    first = Heard(left)
+    first = Reader(left)
     assert radio.given == 0
-    assert Heard(right).wait().audio == pcm(2)
+    assert Reader(right).wait().audio == pcm(2)
     assert first.wait().audio == pcm(1)
 
 
-def test_a_recording_waits_for_the_slowest_and_no_longer_than_that() -> None:
-    """At 1000 Hz a second is ten of these chunks; one more may be on its way."""
+def test_a_recording_waits_for_the_slowest_channel_until_it_stops() -> None:
+    """At 1000 Hz, ten of these chunks are one second. One more may be in transit."""
     radio = Radio(*[stereo(1, 2)] * 100)
     fast, slow = split(radio, 2)
-    quick, pieces = Heard(fast), slow.hear()
+    quick, items = Reader(fast), slow.with_events()
     for _ in range(40):
-        next(pieces)
+        next(items)
     assert radio.given <= 40 + 11
     slow.stop()
     assert len(quick.wait().audio) == 100 * 200
 
 
-def test_what_is_live_waits_for_nobody() -> None:
+def test_a_live_source_waits_for_no_channel() -> None:
     radio = Radio(*[stereo(1, 2)] * 100, live=True)
     fast, slow = split(radio, 2)
     assert fast.live
-    pieces = slow.hear()
-    assert len(Heard(fast).wait().audio) == 100 * 200
-    assert len(list(pieces)) == 100
+    items = slow.with_events()
+    assert len(Reader(fast).wait().audio) == 100 * 200
+    assert len(list(items)) == 100
 
 
-def test_one_that_stops_leaves_the_others_alone() -> None:
+def test_a_channel_that_stops_does_not_stop_the_others() -> None:
     go_on = threading.Event()
 
     class Paused(Radio):
-        def hear(self) -> Iterator[Any]:
+        def with_events(self) -> Iterator[Any]:
             yield stereo(1, 2)
             assert go_on.wait(10)
             yield stereo(3, 4)
 
     radio = Paused()
     left, right = split(radio, 2)
-    staying, pieces = Heard(right), left.hear()
-    assert next(pieces) == pcm(1)
+    staying, items = Reader(right), left.with_events()
+    assert next(items) == pcm(1)
     left.stop()
-    assert list(pieces) == []
+    assert list(items) == []
     assert not radio.stopped.is_set()
     go_on.set()
     assert staying.wait().audio == pcm(2) + pcm(4)
 
 
-def test_a_source_is_stopped_once_nobody_wants_it() -> None:
+def test_a_source_is_stopped_when_all_channels_are_stopped() -> None:
     radio = Radio(stereo(1, 2))
     left, right = split(radio, 2)
     left.stop()
@@ -175,40 +175,42 @@ def test_a_source_is_stopped_once_nobody_wants_it() -> None:
     assert radio.given == 0
 
 
-def test_what_is_stopped_as_a_whole_still_gives_its_rest_to_all() -> None:
+def test_after_stop_all_every_channel_gets_the_remaining_audio() -> None:
     class Microphone(Radio):
-        def hear(self) -> Iterator[Any]:
+        def with_events(self) -> Iterator[Any]:
             yield stereo(1, 2)
             assert self.stopped.wait(10)
             yield stereo(3, 4)
 
     radio = Microphone(live=True)
     left, right = split(radio, 2)
-    both = [Heard(left), Heard(right)]
+    both = [Reader(left), Reader(right)]
     left.stop_all()
     assert [each.wait().audio for each in both] == [pcm(1) + pcm(3), pcm(2) + pcm(4)]
     right.join(5)
     assert radio.closed
 
 
-def test_a_source_that_does_not_stop_is_waited_for_a_second_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "REST_SECONDS", 0.1)
+def test_channels_wait_a_limited_time_for_a_source_that_does_not_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(channels, "DRAIN_SECONDS", 0.1)
     go_on = threading.Event()
 
     class Stuck(Radio):
-        def hear(self) -> Iterator[Any]:
+        def with_events(self) -> Iterator[Any]:
             yield stereo(1, 2)
             go_on.wait(10)
 
     left, right = split(Stuck(), 2)
-    both = [Heard(left), Heard(right)]
+    both = [Reader(left), Reader(right)]
     left.stop_all()
     assert [each.wait().audio for each in both] == [pcm(1), pcm(2)]
     go_on.set()
     right.join(5)
 
 
-def test_an_endless_source_without_a_stop_is_left_when_nobody_wants_it() -> None:
+def test_an_endless_source_without_stop_is_abandoned_after_stop_all() -> None:
     class Endless:
         audio_format = AudioFormat(1000, 2)
 
@@ -217,39 +219,39 @@ def test_an_endless_source_without_a_stop_is_left_when_nobody_wants_it() -> None
                 yield stereo(1, 2)
 
     left, right = split(Endless(), 2)
-    both = [left.hear(), right.hear()]
+    both = [left.with_events(), right.with_events()]
     assert [next(each) for each in both] == [pcm(1), pcm(2)]
     left.stop_all()
     assert all(len(list(each)) <= 11 for each in both)
     left.join(5)
 
 
-def test_what_goes_wrong_is_raised_by_one_of_them() -> None:
-    both = [Heard(each) for each in split(Radio(stereo(1, 2), DeviceLost("It is gone.")), 2)]
+def test_an_error_of_the_source_is_raised_in_one_channel() -> None:
+    both = [Reader(each) for each in split(Radio(stereo(1, 2), DeviceLost("Disconnected.")), 2)]
     assert [each.wait().audio for each in both] == [pcm(1), pcm(2)]
     assert sum(each.error is not None for each in both) == 1
 
 
-def test_a_source_that_cannot_be_heard_says_so_at_once() -> None:
+def test_an_error_at_the_start_is_raised_at_once() -> None:
     class InUse(Radio):
-        def hear(self) -> Iterator[Any]:
+        def with_events(self) -> Iterator[Any]:
             raise DeviceLost("It is in use.")
 
     left, right = split(InUse(), 2)
-    waiting = Heard(left)
+    waiting = Reader(left)
     with pytest.raises(DeviceLost, match="in use"):
-        right.hear()
+        right.with_events()
     assert waiting.wait().error is None
 
 
-def test_news_is_told_by_the_first_and_the_clocks_of_all_follow_it() -> None:
-    news = (AudioLost(0.5, "overrun"), MicrophoneLost("cable"), MicrophoneRestored(2.0, 1.5, "USB"))
-    left, right = (Heard(each) for each in split(Radio(*news, MicrophoneSilent(3.0)), 2))
-    assert left.wait().items == [*news, MicrophoneSilent(3.0)]
-    again: Any = right.wait().items
-    assert all(isinstance(each, Repeated) for each in again)
-    assert [(type(each).__mro__[1], vars(each)) for each in again] == [
-        (type(each), vars(each)) for each in news
+def test_events_go_to_the_first_channel_and_copies_to_the_others() -> None:
+    events = (AudioLost(0.5, "overrun"), MicrophoneLost("cable"), MicrophoneRestored(2.0, 1.5, "USB"))
+    left, right = (Reader(each) for each in split(Radio(*events, MicrophoneSilent(3.0)), 2))
+    assert left.wait().items == [*events, MicrophoneSilent(3.0)]
+    copies: Any = right.wait().items
+    assert all(isinstance(each, Repeated) for each in copies)
+    assert [(type(each).__mro__[1], vars(each)) for each in copies] == [
+        (type(each), vars(each)) for each in events
     ]
 
 

@@ -36,7 +36,7 @@ class TestBytes:
 
     def test_a_part_of_a_frame_is_refused(self) -> None:
         with pytest.raises(
-            ConfigurationError, match="audio has 6 bytes, which is not a multiple of 4"
+            ConfigurationError, match="audio has 6 bytes, which is not a multiple of the frame size, 4 bytes"
         ) as caught:
             to_pcm(bytes(6), STEREO)
         assert "16000 Hz, 2 channels" in str(caught.value)
@@ -46,7 +46,7 @@ class TestBytes:
             to_pcm(memoryview(numpy.zeros(4, "int16")), MONO)
 
     @pytest.mark.parametrize("audio", ["text", [1, 2], None, 3, object()])
-    def test_anything_else_is_refused_by_its_kind(self, audio: Any) -> None:
+    def test_other_types_are_refused_by_name(self, audio: Any) -> None:
         with pytest.raises(ConfigurationError, match=f"audio must be bytes .* not {type(audio).__name__}"):
             to_pcm(audio, MONO)
 
@@ -69,7 +69,7 @@ class TestArrays:
         assert to_pcm(audio, MONO) == pcm_of([32767, -32768, 32767, -32768, 16384])
 
     @pytest.mark.parametrize("dtype", [">i2", ">i4", ">f4", ">f8"])
-    def test_big_endian_arrays_are_turned_round(self, dtype: str) -> None:
+    def test_big_endian_arrays_are_byte_swapped(self, dtype: str) -> None:
         audio = numpy.array([0.25, -0.5]) * {"i2": 2**15, "i4": 2**31}.get(dtype[1:], 1)
         assert to_pcm(audio.astype(dtype), MONO) == pcm_of([8192, -16384])
 
@@ -81,11 +81,11 @@ class TestArrays:
     def test_the_shape_may_name_the_one_channel(self) -> None:
         assert to_pcm(numpy.array([[1], [2]], "int16"), MONO) == pcm_of([1, 2])
 
-    def test_no_samples_are_no_error(self) -> None:
+    def test_empty_arrays_are_accepted(self) -> None:
         assert to_pcm(numpy.zeros(0), MONO) == b""
         assert to_pcm(numpy.zeros((0, 2), "float32"), STEREO) == b""
 
-    def test_what_numpy_can_see_as_an_array_is_one(self) -> None:
+    def test_any_object_with_array_protocol_is_accepted(self) -> None:
         class Tensor:
             def __array__(self, dtype: Any = None, copy: Any = None) -> "numpy.ndarray[Any, Any]":
                 return numpy.array([0.5], "float32")
@@ -105,7 +105,7 @@ class TestArrays:
         [
             ([0.0, float("nan")], "NaN or infinity.*nan_to_num"),
             ([float("-inf")], "NaN or infinity"),
-            ([0.0, -1200.0], r"the value -1200; floats must lie in \[-1, 1\].*Divide by 32768"),
+            ([0.0, -1200.0], r"the value -1200; floats must be in \[-1, 1\].*Divide by 32768"),
             ([1.06], "the value 1.06"),
         ],
     )
@@ -123,16 +123,16 @@ class TestArrays:
     @pytest.mark.parametrize(
         ("shape", "audio_format", "message"),
         [
-            ((2, 48), STEREO, r"\(frames, 2\), not \(2, 48\).*give audio\.T"),
-            ((1, 48), MONO, r"give audio\.T"),
+            ((2, 48), STEREO, r"\(frames, 2\), not \(2, 48\).*pass audio\.T"),
+            ((1, 48), MONO, r"pass audio\.T"),
             ((48,), STEREO, r"audio\.reshape\(-1, 2\)"),
-            ((48, 2), MONO, r"audio\[:, 0\], or say channels=2"),
+            ((48, 2), MONO, r"audio\[:, 0\], or set channels=2"),
             ((48, 3), STEREO, r"not \(48, 3\)"),
             ((4, 4, 1), MONO, r"\(frames,\) or \(frames, 1\), not \(4, 4, 1\)"),
             ((), MONO, r"not \(\)"),
         ],
     )
-    def test_another_shape_is_refused_with_what_to_do(
+    def test_another_shape_is_refused_with_a_hint(
         self, shape: Any, audio_format: AudioFormat, message: str
     ) -> None:
         with pytest.raises(ConfigurationError, match=message):
@@ -140,11 +140,11 @@ class TestArrays:
 
 
 def converted(pcm: bytes, source: AudioFormat, target: AudioFormat, cuts: List[int]) -> bytes:
-    """Convert a stream that comes in pieces, cut at these frames."""
+    """Convert a stream in chunks, cut at these frames."""
     converter = Converter(source, target)
     edges = [0, *sorted(cuts), len(pcm)]
-    pieces = [pcm[a * source.frame_bytes : b * source.frame_bytes] for a, b in zip(edges, edges[1:])]
-    return b"".join(map(converter.convert, pieces)) + converter.flush()
+    chunks = [pcm[a * source.frame_bytes : b * source.frame_bytes] for a, b in zip(edges, edges[1:])]
+    return b"".join(map(converter.convert, chunks)) + converter.flush()
 
 
 def tone(frequency: float, sample_rate: int, seconds: float = 1.0) -> "numpy.ndarray[Any, Any]":
@@ -152,7 +152,7 @@ def tone(frequency: float, sample_rate: int, seconds: float = 1.0) -> "numpy.nda
 
 
 class TestConverter:
-    def test_the_same_format_costs_nothing(self) -> None:
+    def test_the_same_format_returns_the_same_bytes(self) -> None:
         pcm = bytes(64)
         converter = Converter(MONO, AudioFormat(16000, 1))
         assert converter.convert(pcm) is pcm
@@ -164,7 +164,7 @@ class TestConverter:
         st.lists(st.integers(0, 3000), max_size=20),
         st.integers(0, 2**32 - 1),
     )
-    def test_the_result_does_not_depend_on_how_the_stream_was_cut(
+    def test_the_result_does_not_depend_on_the_chunk_sizes(
         self, rate: int, channels: int, cuts: List[int], seed: int
     ) -> None:
         source = AudioFormat(rate, channels)
@@ -173,7 +173,7 @@ class TestConverter:
         assert len(whole) == len(cut) == pytest.approx(3000 * 16000 / rate, abs=1)
         assert abs(whole - cut).max() <= 2
 
-    def test_speech_stays_and_what_would_alias_goes(self) -> None:
+    def test_resampling_keeps_speech_and_removes_aliasing(self) -> None:
         audio = tone(1000, 48000) * 0.5 + tone(10000, 48000) * 0.25
         pcm = to_pcm(audio, AudioFormat(48000, 1))
         result = samples_of(converted(pcm, AudioFormat(48000, 1), MONO, [480, 5000])) / 32768
@@ -197,12 +197,12 @@ class TestConverter:
         assert result[5:35].min() > 30000
         assert result[45:75].max() < -30000
 
-    def test_channels_without_a_meaning_are_refused(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"3 channels cannot be turned into 2\. Ask for 1"):
+    def test_other_channel_conversions_are_refused(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"3 channels cannot be converted to 2\. Set channels=1"):
             Converter(AudioFormat(16000, 3), STEREO)
 
     def test_without_soxr_it_says_what_to_install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "soxr", None)
-        Converter(STEREO, MONO)  # needs none
+        Converter(STEREO, MONO)  # needs no resampler
         with pytest.raises(AudioError, match=r'pip install "slng-sync\[mic\]"'):
             Converter(AudioFormat(48000, 1), MONO)

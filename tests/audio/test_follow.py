@@ -1,4 +1,4 @@
-"""Files that somebody else is still writing."""
+"""Files that another program is still writing."""
 
 import os
 import subprocess
@@ -22,19 +22,19 @@ SPEECH = (numpy.sin(numpy.arange(16000) / 20) * 8000).astype("<i2").tobytes()
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, only quicker."""
+def _short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Shorten the timeouts."""
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(follow, "UNCHANGED_SECONDS", 0.2)
     monkeypatch.setattr(follow, "HEADER_SECONDS", 0.2)
 
 
 class Follower:
-    """Follows a file on a thread, as a session does; what it has heard can be waited for."""
+    """Follows a file on a thread, as a session does, and can wait for audio."""
 
     def __init__(self, path: Path, **options: Any) -> None:
         self.source: Any = as_source(path, follow=True, **options)
-        self.heard = b""
+        self.audio = b""
         self.error: Any = None
         self._changed = threading.Condition()
         self._chunks = iter(self.source)
@@ -48,21 +48,21 @@ class Follower:
         self.source.stop()
         self._thread.join()
 
-    def wait_for(self, heard: bytes) -> None:
+    def wait_for(self, audio: bytes) -> None:
         with self._changed:
-            assert self._changed.wait_for(lambda: len(self.heard) >= len(heard), 10), len(self.heard)
-            assert self.heard == heard
+            assert self._changed.wait_for(lambda: len(self.audio) >= len(audio), 10), len(self.audio)
+            assert self.audio == audio
 
     def wait_for_the_end(self) -> bytes:
         self._thread.join(10)
         assert not self._thread.is_alive()
-        return self.heard
+        return self.audio
 
     def _run(self) -> None:
         try:
             for chunk in self._chunks:
                 with self._changed:
-                    self.heard += bytes(chunk)
+                    self.audio += bytes(chunk)
                     self._changed.notify_all()
         except AudioError as error:
             self.error = error
@@ -74,7 +74,7 @@ def append(path: Path, data: bytes) -> None:
 
 
 def patch(path: Path, samples: int, *, header: int = 44) -> None:
-    """What a recorder does last: it puts the sizes into the header."""
+    """Write the sizes into the header, as a recorder does when it finishes."""
     with path.open("r+b") as file:
         file.seek(4)
         file.write((header - 8 + samples).to_bytes(4, "little"))
@@ -84,7 +84,7 @@ def patch(path: Path, samples: int, *, header: int = 44) -> None:
 
 class TestGrowing:
     @pytest.mark.parametrize("announced", [0, 0x7FFFF000, 0xFFFFFFFF], ids=["zero", "2 GiB", "4 GiB"])
-    def test_what_is_there_is_heard_at_once_and_the_rest_as_it_comes(
+    def test_existing_audio_comes_at_once_and_new_audio_as_it_is_written(
         self, tmp_path: Path, announced: int
     ) -> None:
         path = tmp_path / "talk.wav"
@@ -95,7 +95,7 @@ class TestGrowing:
             append(path, SPEECH[:6000])
             follower.wait_for(SPEECH + SPEECH[:6000])
 
-    def test_a_sample_cut_in_two_is_waited_for(self, tmp_path: Path) -> None:
+    def test_an_incomplete_sample_is_waited_for(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
         path.write_bytes(wav(SPEECH[:1000], announced=0))
         with Follower(path) as follower:
@@ -121,7 +121,7 @@ class TestGrowing:
                 append(path, samples[start : start + 12347])
             follower.wait_for(SPEECH)
 
-    def test_raw_pcm_is_followed_in_the_format_that_is_given(self, tmp_path: Path) -> None:
+    def test_raw_pcm_is_followed_in_the_given_format(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.raw"
         path.write_bytes(SPEECH[:4001])
         with Follower(path, sample_rate=8000, channels=2) as follower:
@@ -149,25 +149,25 @@ class TestGrowing:
 
 
 class TestTheEnd:
-    def test_a_stop_ends_it_with_what_was_written_so_far(self, tmp_path: Path) -> None:
+    def test_stop_ends_it_after_the_audio_written_so_far(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
         path.write_bytes(wav(SPEECH[:4000], announced=0))
         source: Any = as_source(path, follow=True)
         chunks = iter(source)
-        heard = b"".join(next(chunks) for _ in range(3))
+        audio = b"".join(next(chunks) for _ in range(3))
         append(path, SPEECH[4000:8000])
         source.stop()
-        assert heard + b"".join(chunks) == SPEECH[:8000]
+        assert audio + b"".join(chunks) == SPEECH[:8000]
 
-    def test_a_stop_does_not_wait_for_an_hour_that_is_there(self, tmp_path: Path) -> None:
+    def test_stop_drops_a_long_backlog(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
         path.write_bytes(wav(SPEECH * 100, announced=0))
         source: Any = as_source(path, follow=True)
-        heard = 0
+        audio = 0
         for chunk in source:
-            heard += len(chunk)
+            audio += len(chunk)
             source.stop()
-        assert heard == 1600
+        assert audio == 1600
 
     def test_it_ends_by_itself_when_the_header_was_patched(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
@@ -185,7 +185,7 @@ class TestTheEnd:
         with Follower(path) as follower:
             assert follower.wait_for_the_end() == SPEECH
 
-    def test_a_size_that_is_announced_beforehand_is_waited_for(self, tmp_path: Path) -> None:
+    def test_a_size_that_is_announced_in_advance_is_waited_for(self, tmp_path: Path) -> None:
         recording = wav(SPEECH)
         path = tmp_path / "talk.wav"
         path.write_bytes(recording[:10001])
@@ -194,8 +194,8 @@ class TestTheEnd:
             append(path, recording[10001:])
             assert follower.wait_for_the_end() == SPEECH
 
-    def test_a_header_that_goes_along_with_the_audio_is_not_taken_for_the_end(self, tmp_path: Path) -> None:
-        """The standard library patches it after each ``writeframes``."""
+    def test_a_header_that_is_updated_while_recording_is_not_the_end(self, tmp_path: Path) -> None:
+        """The standard library patches the header after each ``writeframes``."""
         path = tmp_path / "talk.wav"
         with path.open("wb", buffering=0) as file, wave.open(file, "wb") as writer:
             writer.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -208,7 +208,7 @@ class TestTheEnd:
                 assert follower.wait_for_the_end() == SPEECH[:end]
 
     def test_another_process_writes_in_its_own_time(self, tmp_path: Path) -> None:
-        """Its buffer cuts frames anywhere; ``close`` puts the sizes in."""
+        """Its buffer cuts frames anywhere. ``close`` writes the sizes."""
         path = tmp_path / "talk.wav"
         program = (
             "import sys, wave\n"
@@ -225,11 +225,11 @@ class TestTheEnd:
             assert writer.stdout and writer.stdin and writer.stdout.readline() == "begun\n"
             with Follower(path) as follower:
                 writer.communicate("go on\n", timeout=20)
-                heard = follower.wait_for_the_end()
+                audio = follower.wait_for_the_end()
         pcm = bytes(range(1, 241)) * 900
         expected = b"".join(pcm[at + 1 : at + 3] for at in range(0, len(pcm), 3))
         assert follower.error is None
-        assert heard == expected
+        assert audio == expected
 
     def test_a_finished_file_may_be_moved_away(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
@@ -261,12 +261,12 @@ class TestTrouble:
     @pytest.mark.parametrize(
         ("change", "message"),
         [
-            (remove, "was removed or replaced while it was followed"),
-            (replace, "was removed or replaced while it was followed"),
-            (truncate, "became shorter while it was followed"),
+            (remove, "was removed or replaced while it was being followed"),
+            (replace, "was removed or replaced while it was being followed"),
+            (truncate, "was truncated while it was being followed"),
         ],
     )
-    def test_a_file_that_is_not_the_same_any_more(
+    def test_a_file_that_was_removed_replaced_or_truncated(
         self, tmp_path: Path, change: Callable[[Path], None], message: str
     ) -> None:
         path = tmp_path / "talk.wav"
@@ -278,7 +278,7 @@ class TestTrouble:
         assert message in str(follower.error)
         assert follower.error.hint
 
-    def test_another_format_by_the_time_it_is_heard(self, tmp_path: Path) -> None:
+    def test_another_format_at_the_time_of_the_iteration(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
         path.write_bytes(wav(SPEECH, announced=0))
         source = as_source(path, follow=True)
@@ -290,13 +290,13 @@ class TestTrouble:
     def test_a_header_that_never_comes(self, tmp_path: Path, written: bytes) -> None:
         path = tmp_path / "talk.wav"
         path.write_bytes(written)
-        with pytest.raises(AudioError, match=r"talk\.wav has no whole WAV header after 0\.2 s"):
+        with pytest.raises(AudioError, match=r"talk\.wav has no complete WAV header after 0\.2 s"):
             as_source(path, follow=True)
 
     def test_raw_pcm_without_its_rate(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.raw"
         path.write_bytes(SPEECH)
-        with pytest.raises(AudioError, match=r"no WAV file\. If it is raw PCM, give its sample_rate"):
+        with pytest.raises(AudioError, match=r"not a WAV file\. If it is raw PCM, set sample_rate"):
             as_source(path, follow=True)
 
     @pytest.mark.parametrize("kind", ["FLAC", "OGG", "MP3"])
@@ -309,14 +309,14 @@ class TestTrouble:
     def test_compressed_samples_cannot_be_followed(self, tmp_path: Path) -> None:
         path = tmp_path / "talk.wav"
         path.write_bytes(wav(bytes(100), encoding=MU_LAW, width=1))
-        with pytest.raises(AudioError, match="samples are compressed"):
+        with pytest.raises(AudioError, match="compressed samples"):
             as_source(path, follow=True)
 
     @pytest.mark.parametrize("source", [b"\0\0", [b"\0\0"], numpy.zeros(10)], ids=["bytes", "list", "array"])
-    def test_what_is_no_path_cannot_be_followed(self, source: Any) -> None:
-        with pytest.raises(ConfigurationError, match="follow is for the path of a file"):
+    def test_only_a_path_can_be_followed(self, source: Any) -> None:
+        with pytest.raises(ConfigurationError, match="follow needs the path of a file"):
             as_source(source, sample_rate=16000, follow=True)
 
     def test_a_missing_file(self, tmp_path: Path) -> None:
-        with pytest.raises(AudioError, match="There is no file"):
+        with pytest.raises(AudioError, match="File not found"):
             as_source(tmp_path / "nothing.wav", follow=True)

@@ -8,7 +8,7 @@ from slng_sync.audio.format import AudioFormat
 from slng_sync.errors import ConfigurationError
 
 
-def test_seconds_and_frames_are_each_others_inverse() -> None:
+def test_seconds_and_frames_are_inverse() -> None:
     audio_format = AudioFormat(44100, 2)
     assert audio_format.frame_bytes == 4
     assert audio_format.frames(0.05) == 2205
@@ -17,20 +17,20 @@ def test_seconds_and_frames_are_each_others_inverse() -> None:
 
 
 @pytest.mark.parametrize("sample_rate", [0, 999, 768001, 16000.0, True, "16000", None])
-def test_a_rate_that_makes_no_sense_is_refused(sample_rate: Any) -> None:
+def test_an_invalid_rate_is_refused(sample_rate: Any) -> None:
     with pytest.raises(ConfigurationError, match="sample_rate must be an integer"):
         AudioFormat(sample_rate)
 
 
 @pytest.mark.parametrize("channels", [0, 33, 1.0, True, None])
-def test_channels_that_make_no_sense_are_refused(channels: Any) -> None:
+def test_invalid_channels_are_refused(channels: Any) -> None:
     with pytest.raises(ConfigurationError, match="channels must be an integer"):
         AudioFormat(16000, channels)
 
 
 def test_importing_the_package_imports_no_audio_library() -> None:
     program = (
-        "import sys, slng_sync.audio.source, slng_sync.audio.microphone;"
+        "import sys, slng_sync.audio.source, slng_sync.microphone.microphone;"
         "print([m for m in ('numpy', 'pyaudio', 'soxr', 'soundfile') if m in sys.modules])"
     )
     loaded = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, check=True)

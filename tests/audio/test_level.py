@@ -1,4 +1,4 @@
-"""Loudness against figures worked out by hand."""
+"""Levels compared with values calculated by hand."""
 
 import numpy
 import pytest
@@ -12,7 +12,7 @@ def sine(amplitude: float, frames: int = 16000) -> bytes:
     return bytes(numpy.rint(wave).clip(-32768, 32767).astype("<i2").tobytes())
 
 
-def test_nothing_and_zeros_are_silence() -> None:
+def test_empty_audio_and_zeros_are_silence() -> None:
     assert level_of(b"") == level_of(bytes(1600)) == Level(-96.0, -96.0)
     assert peak_dbfs(b"") == peak_dbfs(bytes(2)) == -96.0
 
@@ -30,11 +30,11 @@ def test_the_lowest_sample_is_full_scale() -> None:
     assert level_of(b"\x00\x80").peak_dbfs == 0.0
 
 
-def test_what_is_cut_off_is_clipping_and_a_single_peak_is_not() -> None:
+def test_several_full_samples_are_clipping_and_a_single_one_is_not() -> None:
     assert level_of(sine(60000)).clipping
     assert not level_of(bytes(100) + b"\xff\x7f" + bytes(100)).clipping
     assert not level_of(sine(30000)).clipping
 
 
-def test_speech_is_passed_on() -> None:
+def test_speech_is_included() -> None:
     assert level_of(bytes(2), speech=True).speech

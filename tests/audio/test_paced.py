@@ -32,31 +32,31 @@ def test_chunks_are_whole_frames_of_50_ms(rate: int) -> None:
 
 def test_stop_ends_the_wait_for_the_next_chunk() -> None:
     source: Any = as_source(SECOND, speed=0.0001)
-    heard = []
-    listening = threading.Event()
+    received = []
+    started = threading.Event()
 
-    def listen() -> None:
+    def read() -> None:
         for chunk in source:
-            heard.append(chunk)
-            listening.set()
+            received.append(chunk)
+            started.set()
 
-    thread = threading.Thread(target=listen)
+    thread = threading.Thread(target=read)
     thread.start()
-    listening.wait()
+    started.wait()
     source.stop()
     thread.join()
-    assert heard == [SECOND[:1600]]
+    assert received == [SECOND[:1600]]
 
 
 def test_stop_before_the_first_chunk_ends_that_iteration_and_not_the_next() -> None:
     source: Any = as_source(SECOND, speed=float("inf"))
-    pieces = iter(source)
+    chunks = iter(source)
     source.stop()
-    assert list(pieces) == []
+    assert list(chunks) == []
     assert b"".join(source) == SECOND
 
 
 @pytest.mark.parametrize("speed", [0, -1, float("nan"), True, "2", None])
-def test_a_speed_that_makes_no_sense_is_refused(speed: Any) -> None:
+def test_an_invalid_speed_is_refused(speed: Any) -> None:
     with pytest.raises(ConfigurationError, match="speed must be a number above 0"):
         as_source(SECOND, speed=speed)

@@ -16,12 +16,12 @@ from slng_sync.microphone.microphone import Microphone
 AT_ONCE = float("inf")
 
 
-def heard(source: Any, **options: Any) -> Any:
+def read_all(source: Any, **options: Any) -> Any:
     return b"".join(as_source(source, speed=AT_ONCE, **options))  # type: ignore[arg-type]
 
 
 class TestArraysAndBytes:
-    def test_an_array_is_heard_in_the_format_that_is_given(self) -> None:
+    def test_an_array_is_read_in_the_given_format(self) -> None:
         audio = numpy.arange(8000, dtype="int16").reshape(-1, 2)
         source = as_source(audio, sample_rate=8000, speed=AT_ONCE)
         assert source.audio_format == AudioFormat(8000, 2)
@@ -29,20 +29,22 @@ class TestArraysAndBytes:
         assert b"".join(source) == audio.tobytes()  # type: ignore[arg-type]
 
     def test_an_array_without_a_rate_is_refused(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"sample_rate must be given.*sample_rate=16000"):
+        with pytest.raises(
+            ConfigurationError, match=r"sample_rate is required for an array.*sample_rate=16000"
+        ):
             as_source(numpy.zeros(10))
 
-    def test_an_array_with_its_channels_first_is_told_to_be_transposed(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"give audio\.T"):
+    def test_an_array_with_channels_first_gets_a_hint_to_transpose_it(self) -> None:
+        with pytest.raises(ConfigurationError, match=r"pass audio\.T"):
             as_source(numpy.zeros((2, 48000)), sample_rate=48000)
 
     @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
     def test_bytes_are_raw_pcm(self, kind: Any) -> None:
         assert as_source(kind(b"\1\2")).audio_format == AudioFormat(16000, 1)
-        assert heard(kind(b"\1\2\3\4"), sample_rate=8000, channels=2) == b"\1\2\3\4"
+        assert read_all(kind(b"\1\2\3\4"), sample_rate=8000, channels=2) == b"\1\2\3\4"
 
-    def test_bytes_of_a_whole_file_are_read_as_that_file(self) -> None:
-        assert heard(wav(b"\1\2\3\4", sample_rate=8000)) == b"\1\2\3\4"
+    def test_bytes_of_an_audio_file_are_read_as_that_file(self) -> None:
+        assert read_all(wav(b"\1\2\3\4", sample_rate=8000)) == b"\1\2\3\4"
 
     def test_bytes_that_are_not_whole_frames_are_refused(self) -> None:
         with pytest.raises(ConfigurationError, match="audio has 3 bytes"):
@@ -54,9 +56,9 @@ class TestIterables:
     def test_chunks_may_be_cut_anywhere(self, pcm: bytes, cuts: List[int], channels: int) -> None:
         edges = [0, *sorted(cuts), 300]
         chunks = [pcm[a:b] for a, b in zip(edges, edges[1:])]
-        pieces: List[Any] = list(as_source(chunks, channels=channels))
-        assert all(piece and len(piece) % (2 * channels) == 0 for piece in pieces)
-        assert b"".join(pieces) == pcm[: len(pcm) - len(pcm) % (2 * channels)]
+        received: List[Any] = list(as_source(chunks, channels=channels))
+        assert all(chunk and len(chunk) % (2 * channels) == 0 for chunk in received)
+        assert b"".join(received) == pcm[: len(pcm) - len(pcm) % (2 * channels)]
 
     def test_arrays_are_passed_on_as_they_are(self) -> None:
         chunks = [numpy.zeros(3), numpy.ones(2)]
@@ -75,7 +77,7 @@ class TestIterables:
 
 
 class TestRead:
-    def test_a_read_is_asked_for_50_ms_until_nothing_comes(self) -> None:
+    def test_read_is_called_for_50_ms_until_it_returns_nothing(self) -> None:
         class Recorder:
             asked: List[int] = []
 
@@ -84,10 +86,10 @@ class TestRead:
                 return bytes(7) if len(self.asked) < 4 else b""
 
         recorder = Recorder()
-        assert heard(recorder, sample_rate=8000) == bytes(20)
+        assert read_all(recorder, sample_rate=8000) == bytes(20)
         assert recorder.asked == [800] * 4
 
-    def test_a_read_may_say_its_format(self) -> None:
+    def test_a_readable_object_may_have_an_audio_format(self) -> None:
         class Recorder:
             audio_format = AudioFormat(48000, 2)
             left = [bytes(8), b""]
@@ -99,7 +101,7 @@ class TestRead:
         assert source.audio_format == AudioFormat(48000, 2)
         assert list(source) == [bytes(8)]
 
-    def test_a_read_may_give_arrays(self) -> None:
+    def test_read_may_return_arrays(self) -> None:
         class Recorder:
             left = [numpy.zeros(3), numpy.zeros(0)]
 
@@ -108,16 +110,16 @@ class TestRead:
 
         assert [len(chunk) for chunk in as_source(Recorder())] == [3]
 
-    def test_a_read_that_gives_none_is_told(self) -> None:
+    def test_read_that_returns_none_is_an_error(self) -> None:
         class Recorder:
             def read(self, size: int) -> None: ...
 
-        with pytest.raises(AudioError, match=r"read\(\) of the source returned None"):
+        with pytest.raises(AudioError, match=r"read\(\) of the audio source returned None"):
             list(as_source(Recorder()))
 
 
 class TestSources:
-    def test_a_source_is_itself(self) -> None:
+    def test_a_source_is_returned_unchanged(self) -> None:
         class Radio:
             audio_format = AudioFormat(48000, 2)
 
@@ -129,7 +131,7 @@ class TestSources:
         assert as_source(radio, sample_rate=8000) is radio
         assert as_source(radio).audio_format == AudioFormat(48000, 2)
 
-    def test_a_microphone_takes_the_format_that_is_asked_for(self) -> None:
+    def test_a_microphone_adopts_the_requested_format(self) -> None:
         microphone = Microphone()
         assert as_source(microphone, sample_rate=8000, channels=2) is microphone
         assert microphone.audio_format == AudioFormat(8000, 2)
@@ -143,20 +145,20 @@ class TestSources:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("https://example.com/a.wav?key=1", r"source is a URL, 'https://example\.com/a\.wav', .*Download it"),
+        ("https://example.com/a.wav?key=1", r"source is a URL, 'https://example\.com/a\.wav'; .*Download it"),
         ("", "source is an empty path"),
         (None, "source must be a path, .* not NoneType"),
         (5, "not int"),
         (Microphone, "not the class Microphone"),
-        (io.StringIO("text"), "open as text"),
+        (io.StringIO("text"), "opened in text mode"),
     ],
 )
-def test_what_is_no_source_is_refused(source: Any, message: str) -> None:
+def test_other_objects_are_refused(source: Any, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         as_source(source)
 
 
-def test_a_format_that_makes_no_sense_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_format_is_refused(tmp_path: Path) -> None:
     for options in ({"sample_rate": 0}, {"channels": 0}, {"sample_rate": "16000"}):
         with pytest.raises(ConfigurationError, match=next(iter(options))):
             as_source(b"", **options)  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def test_a_machine_without_sound_is_4(env: Dict[str, str], deaf: Dict[str, str])
     for arguments in (["listen"], ["devices"]):
         done = run(*arguments, env={**env, **deaf})
         assert (done.returncode, done.stdout) == (4, "")
-        assert "There is no microphone." in done.stderr
+        assert "No microphone found." in done.stderr
     assert json.loads(run("devices", "--json", env={**env, **deaf}).stdout) == []
 
 
@@ -123,7 +123,7 @@ def test_an_unplugged_microphone_is_waited_for(microphone: VirtualMicrophone, en
     with on_terminal(slng_sync("listen"), {**environment(), **env}) as terminal:
         terminal.read_until(lambda screen: "[---" in screen.text)
         microphone.unplug()
-        terminal.read_until(lambda screen: "went away" in screen.text)
+        terminal.read_until(lambda screen: "was disconnected" in screen.text)
         microphone.plug()
         terminal.read_until(lambda screen: "is back after" in screen.text)
         terminal.type("\x03")

@@ -94,7 +94,7 @@ def test_a_file_that_fails_does_not_stop_the_others(env: Dict[str, str], recordi
     done = run("transcribe", "missing.wav", recording, "--speed", "50", env=env)
     assert done.returncode == 4
     assert done.stdout.splitlines()[-3:] == LINES
-    assert "There is no file missing.wav" in done.stderr
+    assert "File not found: missing.wav" in done.stderr
 
 
 def test_standard_input_as_wav(env: Dict[str, str], recording: Path) -> None:

@@ -55,7 +55,7 @@ def test_all_day(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
         assert process.stdout.readline().split(b" ", 1)[1] == b"Hello there.\n"
         player.wait()
         microphone.unplug()
-        while b"went away" not in process.stdout.readline():
+        while b"was disconnected" not in process.stdout.readline():
             assert process.poll() is None
         microphone.plug()
         while not process.stdout.readline().startswith(b"! default is back; "):

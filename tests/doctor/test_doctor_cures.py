@@ -10,7 +10,7 @@ import trustme
 from slng_sync.doctor.certificate import Certificate, read_certificate
 from slng_sync.doctor.cures import certificate_cure, set_key, tls_cure, too_loud
 from slng_sync.doctor.key import oddity
-from slng_sync.microphone.silence import quiet_hint, silence_hint
+from slng_sync.microphone.silence import low_level_hint, silence_hint
 
 NOW = datetime(2026, 5, 4, 3, 2, tzinfo=timezone.utc)
 SEEN = Certificate("Acme Inspection", "Acme Inspection of api.slng.ai", NOW, NOW + timedelta(days=1))
@@ -32,7 +32,7 @@ def test_the_key_is_set_as_the_system_does_it(system: str) -> None:
 
 def test_microphones_are_allowed_and_turned_where_the_system_does_it(system: str) -> None:
     wanted = {"linux": "pactl", "darwin": "System Settings", "win32": "Settings >"}
-    for cure in (too_loud(), quiet_hint(), silence_hint()):
+    for cure in (too_loud(), low_level_hint(), silence_hint()):
         assert wanted[system] in cure
 
 

@@ -72,7 +72,7 @@ def test_unplugged_in_mid_sentence_only_the_time_between_is_lost(
         assert gateway.breaches == []
     finals = notes.of(Transcript)
     assert [final.text for final in finals] == ["go forward ten meters"] * 2
-    assert "went away" in lost.reason
+    assert "was disconnected" in lost.reason
     assert 0.9 < restored.lost < restored.outage + 0.2
     assert session.stats.lost == pytest.approx(restored.lost, abs=0.01)
     assert notes.of(AudioLost) == []

@@ -4,12 +4,12 @@ from typing import Tuple
 
 import pytest
 
-from slng_sync.microphone import captured_stderr as quiet
+from slng_sync.microphone import captured_stderr as module
 from slng_sync.microphone.captured_stderr import captured_stderr
 
 
 def stderr() -> Tuple[int, int]:
-    """What file descriptor 2 is at the moment."""
+    """Return the identity of the file behind descriptor 2."""
     status = os.fstat(2)
     return status.st_dev, status.st_ino
 
@@ -23,29 +23,29 @@ def test_lines_of_sound_libraries_are_collected(capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().err == ""
 
 
-def test_lines_of_others_are_passed_on(capfd: pytest.CaptureFixture[str]) -> None:
+def test_lines_of_other_code_are_forwarded(capfd: pytest.CaptureFixture[str]) -> None:
     with captured_stderr() as lines:
         os.write(2, b"Traceback (most recent call last):\nALSA lib\n")
     assert not lines
     assert capfd.readouterr().err == "Traceback (most recent call last):\nALSA lib\n"
 
 
-def test_stderr_is_given_back_after_an_error() -> None:
+def test_stderr_is_restored_after_an_error() -> None:
     before = stderr()
     with pytest.raises(KeyError), captured_stderr():
         raise KeyError
     assert stderr() == before
 
 
-def test_stderr_is_given_back_when_the_sound_system_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quiet, "LONGEST_CAPTURE", 0.05)
+def test_stderr_is_restored_when_the_sound_system_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_CAPTURE_SECONDS", 0.05)
     before = stderr()
     with captured_stderr():
         while stderr() != before:
             threading.Event().wait(0.01)
 
 
-def test_a_program_without_stderr_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_without_stderr_collects_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     def dup(descriptor: int) -> int:
         raise OSError(9, "Bad file descriptor")
 

@@ -1,4 +1,4 @@
-"""Real captures, by PyAudio, from a virtual microphone."""
+"""Real recordings with PyAudio from a virtual microphone."""
 
 import os
 import subprocess
@@ -27,36 +27,36 @@ def virtual() -> Iterator[VirtualMicrophone]:
 
 
 def record(microphone: Microphone, virtual: VirtualMicrophone, pcm: bytes) -> bytes:
-    """Play something when the first piece has come; return what is heard until half a second after it."""
-    heard = bytearray()
+    """Play ``pcm`` after the first chunk. Return the audio captured until half a second after its end."""
+    captured = bytearray()
     player: Any = None
     half_a_second = microphone.audio_format.sample_rate * microphone.audio_format.frame_bytes // 2
-    for piece in microphone:
+    for chunk in microphone:
         player = player or virtual.play_pcm(pcm)
-        heard += piece
+        captured += chunk
         if player.poll() is not None:
-            half_a_second -= len(piece)
+            half_a_second -= len(chunk)
             if half_a_second <= 0:
                 microphone.stop()
-    return bytes(heard)
+    return bytes(captured)
 
 
 class TestCapture:
-    def test_what_is_played_is_heard_to_the_bit(self, virtual: VirtualMicrophone) -> None:
+    def test_played_audio_is_captured_exactly(self, virtual: VirtualMicrophone) -> None:
         assert SPEECH in record(Microphone(), virtual, SPEECH)
 
     @pytest.mark.parametrize("refused", [False, True])
-    def test_a_microphone_of_48_khz_stereo_is_heard_in_16_khz_mono(
+    def test_48_khz_stereo_is_converted_to_16_khz_mono(
         self, monkeypatch: pytest.MonkeyPatch, refused: bool
     ) -> None:
-        """Converted by the sound server, or, where a device refuses the rate, here."""
+        """The sound server converts it. If the device refuses the format, this library does."""
         if refused:
             refuse_all_but(monkeypatch, AudioFormat(48000, 2))
         left = numpy.sin(2 * numpy.pi * 440 * numpy.arange(96000) / 48000) * 16000
         stereo = numpy.stack([left, 0 * left], axis=1).astype("<i2").tobytes()
         with VirtualMicrophone(48000, 2) as virtual:
-            heard = record(Microphone(), virtual, stereo)
-        samples = numpy.frombuffer(heard, "<i2")
+            captured = record(Microphone(), virtual, stereo)
+        samples = numpy.frombuffer(captured, "<i2")
         begin = numpy.flatnonzero(abs(samples) > 100)[0] + 1000
         spectrum = abs(numpy.fft.rfft(samples[begin : begin + 16000])) / 8000
         assert spectrum.argmax() == 440
@@ -64,59 +64,59 @@ class TestCapture:
         noise = numpy.sqrt((numpy.delete(spectrum, 440) ** 2).sum())
         assert 20 * numpy.log10(spectrum.max() / noise) > 70
 
-    def test_a_device_of_one_channel_is_heard_in_two(
+    def test_one_channel_is_converted_to_two(
         self, monkeypatch: pytest.MonkeyPatch, virtual: VirtualMicrophone
     ) -> None:
         refuse_all_but(monkeypatch, AudioFormat(16000, 1))
-        heard = record(Microphone(channels=2), virtual, SPEECH)
-        assert numpy.frombuffer(SPEECH, "<i2").repeat(2).tobytes() in heard
+        captured = record(Microphone(channels=2), virtual, SPEECH)
+        assert numpy.frombuffer(SPEECH, "<i2").repeat(2).tobytes() in captured
 
-    def test_stop_comes_from_another_thread_and_leaves_none(self, virtual: VirtualMicrophone) -> None:
+    def test_stop_from_another_thread_leaves_no_thread(self, virtual: VirtualMicrophone) -> None:
         microphone = Microphone()
-        heard: List[bytes] = []
-        listening = threading.Event()
+        captured: List[bytes] = []
+        started = threading.Event()
 
-        def listen() -> None:
-            for piece in microphone:
-                heard.append(piece)
-                listening.set()
+        def read() -> None:
+            for chunk in microphone:
+                captured.append(chunk)
+                started.set()
 
-        thread = threading.Thread(target=listen)
+        thread = threading.Thread(target=read)
         thread.start()
-        listening.wait()
+        started.wait()
         microphone.stop()
         thread.join()
-        assert heard
+        assert captured
         assert "slng-microphone" not in [each.name for each in threading.enumerate()]
 
-    def test_stop_before_the_first_piece_ends_that_iteration_and_not_the_next(
+    def test_stop_before_the_first_chunk_ends_that_iteration_and_not_the_next(
         self, virtual: VirtualMicrophone
     ) -> None:
         microphone = Microphone()
-        pieces = iter(microphone)
+        chunks = iter(microphone)
         microphone.stop()
-        assert sum(map(len, pieces)) < 16000
+        assert sum(map(len, chunks)) < 16000
         assert next(iter(microphone))
 
-    def test_an_iteration_that_is_left_closes_the_microphone(self, virtual: VirtualMicrophone) -> None:
+    def test_leaving_an_iteration_closes_the_microphone(self, virtual: VirtualMicrophone) -> None:
         microphone = Microphone()
         for _ in range(3):
-            for piece in microphone:
-                assert len(piece) == 640
+            for chunk in microphone:
+                assert len(chunk) == 640
                 break
             assert "slng-microphone" not in [each.name for each in threading.enumerate()]
 
-    def test_a_microphone_is_for_one_stream_at_a_time(self, virtual: VirtualMicrophone) -> None:
+    def test_a_microphone_has_one_iteration_at_a_time(self, virtual: VirtualMicrophone) -> None:
         microphone = Microphone()
-        pieces = iter(microphone)
-        next(pieces)
-        with pytest.raises(AudioError, match=r"in use\. Make another one"):
+        chunks = iter(microphone)
+        next(chunks)
+        with pytest.raises(AudioError, match=r"in use\. Create another Microphone"):
             iter(microphone)
         with pytest.raises(AudioError, match="in use"):
             as_source(microphone, sample_rate=8000)
         other = iter(Microphone())
         assert next(other)
-        assert next(pieces)
+        assert next(chunks)
 
     def test_silence_is_delivered(self, virtual: VirtualMicrophone) -> None:
         virtual.mute()
@@ -124,7 +124,7 @@ class TestCapture:
 
 
 def refuse_all_but(monkeypatch: pytest.MonkeyPatch, own: AudioFormat) -> None:
-    """Make PortAudio refuse what a device without a converting sound server refuses, with its errors."""
+    """Make PortAudio refuse other formats, as it does for a device without a converting sound server."""
     real_open, real_info = pyaudio.PyAudio.open, pyaudio.PyAudio.get_device_info_by_index
 
     def info(self: Any, index: int) -> Dict[str, Any]:
@@ -145,48 +145,48 @@ def refuse_all_but(monkeypatch: pytest.MonkeyPatch, own: AudioFormat) -> None:
 class TestLoss:
     def test_an_unplugged_device_is_lost_and_comes_back(self, virtual: VirtualMicrophone) -> None:
         microphone = Microphone()
-        pieces = iter(microphone)
-        next(pieces)
+        chunks = iter(microphone)
+        next(chunks)
         virtual.unplug()
-        with pytest.raises(DeviceLost, match=r"'default' went away .*Connect it again") as caught:
-            list(pieces)
+        with pytest.raises(DeviceLost, match=r"'default' was disconnected .*Connect it again") as caught:
+            list(chunks)
         assert caught.value.retryable
-        with pytest.raises(AudioError, match=r"'default' cannot be opened .*Is it connected"):
+        with pytest.raises(AudioError, match=r"'default' cannot be opened .*Check that it is connected"):
             next(iter(microphone))
         virtual.plug()
         assert SPEECH in record(microphone, virtual, SPEECH)
 
     def test_a_device_that_stalls_is_lost(self, virtual: VirtualMicrophone) -> None:
-        pieces = iter(Microphone())
-        next(pieces)
+        chunks = iter(Microphone())
+        next(chunks)
         virtual.suspend()
-        with pytest.raises(DeviceLost, match="has given nothing for 1 s"):
-            list(pieces)
+        with pytest.raises(DeviceLost, match="delivered no audio for 1 s"):
+            list(chunks)
         virtual.resume()
 
-    def test_a_sound_server_that_hangs_is_told(
+    def test_a_sound_server_that_hangs_raises_an_error(
         self, virtual: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(module, "OPEN_SECONDS", 0.5)
-        pieces = iter(Microphone())
-        next(pieces)
+        chunks = iter(Microphone())
+        next(chunks)
         virtual.freeze()
-        with pytest.raises(DeviceLost, match="has given nothing for 1 s"):
-            list(pieces)
-        with pytest.raises(AudioError, match=r"has given nothing for 0\.5 s"):
+        with pytest.raises(DeviceLost, match="delivered no audio for 1 s"):
+            list(chunks)
+        with pytest.raises(AudioError, match=r"delivered no audio for 0\.5 s"):
             next(iter(Microphone()))
-        with pytest.raises(AudioError, match=r"sound system has not answered for 0\.5 s"):
+        with pytest.raises(AudioError, match=r"sound system did not respond for 0\.5 s"):
             Microphone.devices()
         virtual.thaw()
         assert next(iter(Microphone()))
 
     def test_stop_is_no_error_while_the_sound_server_hangs(self, virtual: VirtualMicrophone) -> None:
         microphone = Microphone()
-        pieces = iter(microphone)
-        next(pieces)
+        chunks = iter(microphone)
+        next(chunks)
         virtual.freeze()
         microphone.stop()
-        list(pieces)
+        list(chunks)
         virtual.thaw()
 
 
@@ -199,20 +199,22 @@ class TestDevices:
         assert next(iter(Microphone(device)))
 
     @pytest.mark.parametrize("device", [1, 99, "headset"])
-    def test_a_device_that_is_not_there(self, virtual: VirtualMicrophone, device: Any) -> None:
-        with pytest.raises(DeviceNotFound, match=f"no microphone {device!r}. There are: 0: 'default'"):
+    def test_a_device_that_does_not_exist(self, virtual: VirtualMicrophone, device: Any) -> None:
+        with pytest.raises(DeviceNotFound, match=f"Microphone {device!r} not found. Available: 0: 'default'"):
             next(iter(Microphone(device)))
 
-    def test_jack_is_left_out(self, virtual: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_jack_devices_are_not_listed(
+        self, virtual: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         jack = {"type": 12, "name": "JACK Audio Connection Kit"}
         monkeypatch.setattr(pyaudio.PyAudio, "get_host_api_info_by_index", lambda self, index: jack)
         assert Microphone.devices() == []
-        with pytest.raises(DeviceNotFound, match="There is no microphone"):
+        with pytest.raises(DeviceNotFound, match="No microphone found"):
             next(iter(Microphone()))
 
     @pytest.mark.parametrize(
         ("code", "kind", "message"),
-        [(-9996, DeviceNotFound, "It is gone"), (-9985, AudioError, "Another program uses it")],
+        [(-9996, DeviceNotFound, "It is disconnected"), (-9985, AudioError, "Another program is using it")],
     )
     def test_why_it_cannot_be_opened(
         self, virtual: VirtualMicrophone, monkeypatch: pytest.MonkeyPatch, code: int, kind: Any, message: str
@@ -242,7 +244,7 @@ class TestDevices:
 
 
 def run(program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
-    """Run a program in a process of its own; all that it writes is returned."""
+    """Run a program in its own process. Return all of its output."""
     return subprocess.run(
         [sys.executable, "-X", "dev", "-W", "error", "-c", program],
         env={**os.environ, **environment},
@@ -253,7 +255,7 @@ def run(program: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-HEAR_AND_FAIL = """
+READ_AND_FAIL = """
 from slng_sync.microphone.microphone import Microphone
 print(Microphone.devices()[0].name)
 next(iter(Microphone()))
@@ -267,38 +269,38 @@ FORK = """
 import os
 from slng_sync.microphone.microphone import Microphone
 microphone = Microphone()
-pieces = iter(microphone)
-next(pieces)
-list(zip(range(3), pieces)), microphone.stop(), list(pieces)
+chunks = iter(microphone)
+next(chunks)
+list(zip(range(3), chunks)), microphone.stop(), list(chunks)
 if os.fork() == 0:
-    for pieces in (iter(Microphone()), pieces):
+    for chunks in (iter(Microphone()), chunks):
         try:
-            print(next(pieces, None), flush=True)
+            print(next(chunks, None), flush=True)
         except Exception as error:
             print(error, flush=True)
     os._exit(0)
 os.wait()
 """
 
-FORK_WHILE_LISTENING = """
+FORK_WHILE_READING = """
 import os, warnings
 from slng_sync.microphone.microphone import Microphone
-warnings.simplefilter("ignore")  # of forking with threads
-pieces = iter(Microphone())
-next(pieces)
+warnings.simplefilter("ignore")  # about forking with threads
+chunks = iter(Microphone())
+next(chunks)
 if os.fork() == 0:
     try:
-        list(pieces)
+        list(chunks)
     except Exception as error:
         print(error, flush=True)
     os._exit(0)
 os.wait()
 """
 
-END_WHILE_LISTENING = """
+END_WHILE_READING = """
 from slng_sync.microphone.microphone import Microphone
-pieces = iter(Microphone())
-next(pieces)
+chunks = iter(Microphone())
+next(chunks)
 """
 
 
@@ -306,19 +308,19 @@ class TestProcesses:
     @pytest.mark.parametrize("configuration", ["ours", "the system's"])
     def test_the_sound_libraries_write_nothing(self, virtual: VirtualMicrophone, configuration: str) -> None:
         ours = {} if configuration == "ours" else {"ALSA_CONFIG_PATH": "/usr/share/alsa/alsa.conf"}
-        lines = run(HEAR_AND_FAIL, **ours).stdout.splitlines()
+        lines = run(READ_AND_FAIL, **ours).stdout.splitlines()
         assert len(lines) == 2
         assert lines[1] == "DeviceNotFound"
 
-    def test_a_forked_process_is_told_at_once(self, virtual: VirtualMicrophone) -> None:
+    def test_a_forked_process_gets_an_error(self, virtual: VirtualMicrophone) -> None:
         lines = run(FORK).stdout.splitlines()
         assert len(lines) == 2
         assert "was forked from one that had used a microphone" in lines[0]
         assert "spawn" in lines[0]
 
-    def test_a_forked_process_does_not_hear_its_parents_microphone(self, virtual: VirtualMicrophone) -> None:
-        assert "opened before a fork" in run(FORK_WHILE_LISTENING).stdout
+    def test_a_forked_process_cannot_read_its_parents_microphone(self, virtual: VirtualMicrophone) -> None:
+        assert "opened before a fork" in run(FORK_WHILE_READING).stdout
 
-    def test_a_program_may_end_while_it_listens(self, virtual: VirtualMicrophone) -> None:
-        ended = run(END_WHILE_LISTENING)
+    def test_a_program_may_end_during_an_iteration(self, virtual: VirtualMicrophone) -> None:
+        ended = run(END_WHILE_READING)
         assert (ended.returncode, ended.stdout) == (0, "")

@@ -24,7 +24,7 @@ PIECES = (4999, 1, 8191, 13, 30011, 997)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same, only quicker."""
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.005)
-    monkeypatch.setattr(follow, "QUIET_SECONDS", 0.2)
+    monkeypatch.setattr(follow, "UNCHANGED_SECONDS", 0.2)
 
 
 @pytest.fixture

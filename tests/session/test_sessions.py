@@ -541,7 +541,7 @@ def test_a_source_that_fails_is_told_once_and_ends_all() -> None:
 
 def test_what_a_source_has_to_tell_is_told_once() -> None:
     class Talking(Live):
-        def hear(self) -> Iterator[Any]:
+        def with_events(self) -> Iterator[Any]:
             return iter(self)
 
     heard = Heard()
