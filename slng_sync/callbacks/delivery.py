@@ -17,7 +17,8 @@ OVERLAP_FINALS = 40
 class Delivery:
     """The delivery of a session's items, in order. After a reconnect it trims the words that come again.
 
-    ``tap`` is called with each item first, on the thread that delivers it. The session's lock is held.
+    ``tap`` is called with each item first, on the thread that delivers it. Nothing here asks the mailbox's
+    target: the caller does that, once for all that it has delivered.
     """
 
     __slots__ = ("_mailbox", "_overlap", "_tap", "finals", "log", "partials", "session_id")
@@ -48,10 +49,10 @@ class Delivery:
         return has_transcript
 
     def put(self, item: Any) -> None:
-        """Deliver an event, an error or a frame."""
+        """Deliver an event, an error or a message of the server."""
         if self._tap is not None:
             self._tap(item)
-        self._mailbox.put(item)
+        self._mailbox.queue(item)
 
     def begin_overlap(self, begin: float) -> None:
         """Trim the transcripts of a new connection, whose audio begins at ``begin`` seconds."""

@@ -67,13 +67,24 @@ class Mailbox:
         self._ask()
 
     def put(self, item: Any) -> None:
-        """Queue a delivery. Never waits. Does nothing after ``close``."""
+        """Queue a delivery and ask the target for it. Never waits. Does nothing after ``close``."""
         with self._lock:
             if self._closed:
                 return
             self._queue(item)
             may_ask = self._claim()
         self._follow(may_ask)
+
+    def queue(self, item: Any) -> None:
+        """Queue a delivery. The target is not asked for it before ``ask``, once for several items."""
+        with self._lock:
+            if not self._closed:
+                self._queue(item)
+
+    def ask(self) -> None:
+        """Ask the target for what is queued, if anything is. Never waits."""
+        if self._items:
+            self._ask()
 
     def close(self) -> None:
         """Accept no more items. The target still delivers what is queued."""
@@ -183,7 +194,7 @@ class Mailbox:
     # Asking the target.
 
     def _ask(self) -> None:
-        """Request a drain, where one is needed and none is outstanding."""
+        """Request a drain, if one is needed and none is outstanding."""
         with self._lock:
             may_ask = self._claim()
         self._follow(may_ask)

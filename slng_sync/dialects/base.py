@@ -50,10 +50,6 @@ class Message(NamedTuple):
     binary: bool = False
 
 
-# Removed once ``transport`` and ``session`` use the new names.
-Frame = Message
-
-
 class Timeline(Protocol):
     """The session's clock as a decoder needs it; times in seconds."""
 
@@ -90,9 +86,6 @@ class Failure(NamedTuple):
 
 Decoded = Union[Transcript, Event, Settled, Finished, Failure]
 """What a decoder returns."""
-
-# Removed once ``protocol`` uses the new name.
-Heard = Decoded
 
 
 class Decoder(Protocol):

@@ -8,7 +8,7 @@ no thread and no clock of its own: the time is handed in, in seconds of any cloc
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Optional
 
-from ..dialects.base import Dialect, Failure, Finished, Frame, Heard, Settled, text
+from ..dialects.base import Decoded, Dialect, Failure, Finished, Message, Settled, text
 from ..errors import ConnectError, ServerError, SlngError
 from ..events import Flushed, Ready, Transcript
 from .pause import Pause
@@ -73,10 +73,10 @@ class StreamProtocol:
         self._ended_at: Optional[float] = None
         self._opened_at = now
         self._sent_at = now
-        self._start_message: Optional[Frame] = dialect.start(queue.audio_format)
+        self._start_message: Optional[Message] = dialect.start(queue.audio_format)
         self._asked_at: List[float] = []
         self._end_mark: Optional[Mark] = None
-        self._end_messages: List[Frame] = []
+        self._end_messages: List[Message] = []
         self._received_at = now
         self._held_at: Optional[float] = None
         self._caught_up_at = now
@@ -86,7 +86,7 @@ class StreamProtocol:
 
     # What to say.
 
-    def next_message(self, now: float) -> Optional[Frame]:
+    def next_message(self, now: float) -> Optional[Message]:
         """The next message, or None where nothing is to be said now. Raises where waiting is over."""
         self.is_limited = now < self._rate_limit.free_at
         if self.is_limited:
@@ -113,7 +113,7 @@ class StreamProtocol:
             times.append(self._held_at + HOLD_FOR_TRANSLATION)
         return min(times)
 
-    def _choose(self, now: float) -> Optional[Frame]:
+    def _choose(self, now: float) -> Optional[Message]:
         if self._start_message is not None:
             frame, self._start_message = self._start_message, None
             self.ready = not self.dialect.needs_ready
@@ -148,7 +148,7 @@ class StreamProtocol:
             pause is not None and pause.seconds >= PAUSE_SECONDS and self.queue.kept_seconds >= KEPT_SECONDS
         )
 
-    def _audio(self, pcm: bytes, now: float) -> Frame:
+    def _audio(self, pcm: bytes, now: float) -> Message:
         """A message with audio; a server that listens in the pace of speech hears it one after the other."""
         # Half as much is enough to learn how loud speech is.
         if self._pause is not None and self.queue.kept_seconds > KEPT_SECONDS / 2:
@@ -160,7 +160,7 @@ class StreamProtocol:
     def _is_silent(self, now: float) -> bool:
         return now >= self._sent_at + self._timing.keepalive
 
-    def _keepalive(self, now: float) -> Optional[Frame]:
+    def _keepalive(self, now: float) -> Optional[Message]:
         if not self._is_silent(now):
             return None
         if self.dialect.needs_first_audio and not self.queue.stream_sent:
@@ -188,7 +188,7 @@ class StreamProtocol:
 
     # Requests and the end.
 
-    def _ask(self, mark: Mark, now: float) -> Optional[Frame]:
+    def _ask(self, mark: Mark, now: float) -> Optional[Message]:
         if mark.kind == END:
             self._end_mark = mark
             return self._end(now)
@@ -199,7 +199,7 @@ class StreamProtocol:
         self._asked_at.append(now)
         return self.dialect.finalize()
 
-    def _end(self, now: float) -> Optional[Frame]:
+    def _end(self, now: float) -> Optional[Message]:
         """Say that the audio is over, once every finalize was answered or given up."""
         if self._asked_at:
             return self._keepalive(now)
@@ -211,7 +211,7 @@ class StreamProtocol:
         self._end_messages.extend(self.dialect.end())
         return self._end_messages.pop(0)
 
-    def _next_end_form(self, now: float) -> Optional[Frame]:
+    def _next_end_form(self, now: float) -> Optional[Message]:
         assert self._ended_at is not None
         if not self._end_messages or self.finished:
             return None
@@ -273,12 +273,12 @@ class StreamProtocol:
 
     # What was heard.
 
-    def handle_message(self, frame: Mapping[str, Any], now: float) -> List[Heard]:
+    def handle_message(self, frame: Mapping[str, Any], now: float) -> List[Decoded]:
         """What a frame means, as far as it is anybody else's business."""
         self._received_at = now
         ahead = self._caught_up_at - now
         self.queue.under_way = ahead if ahead > 0.0 else 0.0
-        heard: List[Heard] = []
+        heard: List[Decoded] = []
         for each in self.decoder(frame):
             if isinstance(each, Transcript) or not self._note(each):
                 heard.append(each)
@@ -297,7 +297,7 @@ class StreamProtocol:
         self._held_at = None
         return self.decoder.release()
 
-    def _note(self, heard: Heard) -> bool:
+    def _note(self, heard: Decoded) -> bool:
         """Take notice of what was heard; True where it is nobody else's business."""
         if isinstance(heard, Settled):
             self.queue.settle(heard.seconds)

@@ -57,6 +57,7 @@ class AudioInput:
             if not fits:
                 raise shared.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
         shared.wake_up()
+        shared.mailbox.ask()
 
     def capture(self, pcm: bytes, *, live: bool) -> bool:
         """Take PCM from the source, on ``slng-capture``. Return False once no more is wanted."""
@@ -72,6 +73,7 @@ class AudioInput:
                 if not shared.is_over and not self.paused:
                     self._filter(pcm, lambda audio: self._put(audio, None))
         shared.wake_up()
+        shared.mailbox.ask()
         return not shared.is_over
 
     def report(self, event: Event) -> bool:
@@ -89,6 +91,7 @@ class AudioInput:
                 shared.queue.request(FINALIZE)
         shared.delivery.put(event)
         shared.wake_up()
+        shared.mailbox.ask()
         return True
 
     def end(self) -> None:

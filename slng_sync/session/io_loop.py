@@ -11,7 +11,7 @@ import socket
 import threading
 import time
 from collections import deque
-from typing import Deque, Dict, Generator, Iterable, List, Optional, Protocol, Set
+from typing import Collection, Deque, Dict, Generator, List, Optional, Protocol, Set
 
 from ..log import logger
 from ..protocol.rate_limit import RateLimit
@@ -33,6 +33,9 @@ class Life(Protocol):
 
     def run(self) -> Generator[float, None, None]:
         """Yield the time, on the monotonic clock, at which to go on at the latest."""
+
+    def end_pass(self) -> None:
+        """Let others begin with what a pass has brought, once the pass is over. Raise nothing."""
 
     def report_end(self) -> None:
         """Report the end, once ``run`` has returned and the loop has let go of the session."""
@@ -223,7 +226,7 @@ class IoLoop:
         with self._lock:
             return [*self._tasks]
 
-    def _resume_all(self, tasks: Iterable[Task]) -> None:
+    def _resume_all(self, tasks: Collection[Task]) -> None:
         for task in tasks:
             # First, so that whatever is put in from now on wakes it again.
             task.is_awake = False
@@ -238,6 +241,9 @@ class IoLoop:
                 logger.critical("a session failed on slng-io, which goes on", exc_info=error)
                 self._remove(task)
                 task.life.fail(error)
+        # All at once: a callback would take the interpreter from the pass at each of its system calls.
+        for task in tasks:
+            task.life.end_pass()
 
     def _remove(self, task: Task) -> None:
         """Forget a session. Before its end is reported: who waits for that may then wait for the thread."""

@@ -450,6 +450,10 @@ class Lifecycle:
             for problem in files.take_problems():
                 self._shared.delivery.put(problem)
 
+    def end_pass(self) -> None:
+        """Ask for the delivery of what this pass has brought."""
+        self._shared.mailbox.ask()
+
     def report_end(self) -> None:
         """Report the end in one step: a callback that is told of it finds the session closed."""
         shared, error = self._shared, self._error

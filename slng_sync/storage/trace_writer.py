@@ -10,7 +10,7 @@ import time
 from base64 import b64encode
 from typing import Any, Dict, Optional
 
-from ..dialects.base import Dialect, Frame
+from ..dialects.base import Dialect, Message
 from ..protocol.stream_protocol import StreamProtocol
 from ..redaction import Redaction
 from ..validation import Path
@@ -72,7 +72,7 @@ class TraceWriter:
         }
         self._line("session", "open", data, at=queue.start(0.0))
 
-    def sent(self, frame: Frame) -> None:
+    def sent(self, frame: Message) -> None:
         """Write a message of the client's. Called after it was chosen and before the next one is."""
         assert self._protocol is not None
         queue = self._protocol.queue
@@ -106,7 +106,7 @@ class TraceWriter:
         self._line("session", "end", {"complete": complete, "drained": drained})
         self._file.close()
 
-    def _audio(self, frame: Frame, frames: int, begin: Optional[int]) -> None:
+    def _audio(self, frame: Message, frames: int, begin: Optional[int]) -> None:
         assert self._protocol is not None
         audio_format = self._protocol.queue.audio_format
         if not self._with_audio:
@@ -170,7 +170,7 @@ def _base64(payload: bytes) -> str:
     return f"@b64({b64encode(payload).decode('ascii')})"
 
 
-def _purpose(dialect: Dialect, frame: Frame) -> str:
+def _purpose(dialect: Dialect, frame: Message) -> str:
     """Return what a message is that is neither the first one nor audio."""
     if frame == dialect.finalize():
         return "finalize"

@@ -7,7 +7,7 @@ buffer, ``flush`` writes as much of that as the socket takes.
 import socket
 from typing import TYPE_CHECKING, List, NamedTuple, Optional, Union
 
-from ..dialects.base import Frame
+from ..dialects.base import Message
 from ..errors import ProtocolError
 from ..redaction import Redaction
 from .buffered_socket import BufferedSocket
@@ -15,7 +15,17 @@ from .buffered_socket import BufferedSocket
 if TYPE_CHECKING:
     from .limited_websocket import LimitedWebSocket
 
-__all__ = ["BINARY", "CLOSE", "PING", "PONG", "TEXT", "Closed", "Message", "Received", "WebSocketConnection"]
+__all__ = [
+    "BINARY",
+    "CLOSE",
+    "PING",
+    "PONG",
+    "TEXT",
+    "Closed",
+    "Received",
+    "WebSocketConnection",
+    "WebSocketMessage",
+]
 
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 MESSAGES_AT_ONCE = 500
@@ -23,7 +33,7 @@ MESSAGES_AT_ONCE = 500
 NORMAL, PROTOCOL_ERROR, NO_CODE, NO_CLOSE_FRAME = 1000, 1002, 1005, 1006
 
 
-class Message(NamedTuple):
+class WebSocketMessage(NamedTuple):
     """A message, or a control frame, from the server."""
 
     opcode: int
@@ -37,7 +47,7 @@ class Closed(NamedTuple):
     reason: str
 
 
-Received = Union[Message, Closed]
+Received = Union[WebSocketMessage, Closed]
 
 
 class WebSocketConnection:
@@ -65,7 +75,7 @@ class WebSocketConnection:
         """Bytes that the socket has not taken yet. More than 0 after ``flush``: wait until it is writable."""
         return self._buffer.backlog
 
-    def send(self, message: Frame) -> None:
+    def send(self, message: Message) -> None:
         """Put a message into the buffer. ``flush`` writes it."""
         self._websocket.send(message.payload, BINARY if message.binary else TEXT)
 
@@ -122,7 +132,7 @@ class WebSocketConnection:
                 if opcode == CLOSE:
                     received.append(self._closed(payload))
                     return
-                received.append(Message(opcode, payload))
+                received.append(WebSocketMessage(opcode, payload))
             self._is_behind = not buffer.is_empty
         except BlockingIOError:
             self._is_behind = buffer.is_behind

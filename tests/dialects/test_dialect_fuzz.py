@@ -46,11 +46,11 @@ def exchange_for(dialect: Dialect) -> StreamProtocol:
     """A conversation that is under way: three seconds of audio are out, and a finalize."""
     queue = SendQueue(AudioFormat())
     exchange = StreamProtocol(dialect, queue, Timeouts(), 0.0)
-    exchange.next_frame(0.0)
+    exchange.next_message(0.0)
     exchange.ready = True
     queue.put(bytes(96000))
     queue.request("finalize")
-    while exchange.next_frame(0.0):
+    while exchange.next_message(0.0):
         pass
     return exchange
 
@@ -59,7 +59,7 @@ def hear_all(dialect: Dialect, frames: List[Any]) -> None:
     """Hear frames as they would come, and what follows from them; nothing may come of it but transcripts."""
     exchange = exchange_for(dialect)
     for at, each in enumerate(frames):
-        exchange.hear(each, at / 10)
+        exchange.handle_message(each, at / 10)
         exchange.release(at / 10 + 2)
         assert isinstance(exchange.decoder.pending, str)
     exchange.decoder.end(promote=True)

@@ -21,17 +21,17 @@ class Talk:
         self.now = 0.0
         self.said: List[bytes] = []
         self.say()
-        self.exchange.hear({"type": "ready"}, 0.0)
+        self.exchange.handle_message({"type": "ready"}, 0.0)
 
     def say(self, *, after: float = 0.0) -> List[bytes]:
         """Let some time pass, and see which messages go out, audio apart."""
         self.now += after
         new = []
-        frame = self.exchange.next_frame(self.now)
+        frame = self.exchange.next_message(self.now)
         while frame is not None:
             if not frame.binary and b'"audio"' not in frame.payload[:20]:
                 new.append(frame.payload)
-            frame = self.exchange.next_frame(self.now)
+            frame = self.exchange.next_message(self.now)
         self.said += new
         return new
 
@@ -47,7 +47,7 @@ class Talk:
         return self.say()
 
     def hear(self, frame: Dict[str, Any]) -> None:
-        self.exchange.hear(frame, self.now)
+        self.exchange.handle_message(frame, self.now)
 
 
 @DIALECTS
@@ -118,7 +118,7 @@ def test_audio_waits_until_the_server_is_ready() -> None:
     queue = SendQueue(AudioFormat())
     exchange = StreamProtocol(Reson8(), queue, Timeouts(), 0.0)
     queue.put(SECOND)
-    assert exchange.next_frame(0.0) is not None and exchange.next_frame(5.0) is None
-    exchange.hear({"type": "READY"}, 5.0)
-    frame = exchange.next_frame(5.0)
+    assert exchange.next_message(0.0) is not None and exchange.next_message(5.0) is None
+    exchange.handle_message({"type": "READY"}, 5.0)
+    frame = exchange.next_message(5.0)
     assert frame is not None and frame.payload.startswith(b'{"type":"audio"')

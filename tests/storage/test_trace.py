@@ -36,10 +36,11 @@ def test_silence_that_stands_in_for_a_keepalive_has_no_place(writer: FileWriter,
     protocol = StreamProtocol(Soniox(), queue, Timeouts(), 0.0)
     trace.opened(protocol, Redaction())
     for now in (0.0, 6.0, 12.0):
-        send(trace, protocol.next_frame(now))
+        send(trace, protocol.next_message(now))
     queue.put(SECOND[:3200])
-    send(trace, protocol.next_frame(13.0))
-    send(trace, protocol.pass_on(SECOND[:1600], 14.0))
+    send(trace, protocol.next_message(13.0))
+    queue.put(SECOND[:1600])
+    send(trace, protocol.next_message(14.0))
     trace.end(complete=False, drained=False)
     written(writer)
     told = [(line["is"], line.get("at"), line.get("seconds")) for line in lines_of(path)[1:-1]]

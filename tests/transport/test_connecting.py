@@ -16,7 +16,7 @@ from slng_sync import ConnectError, SessionClosed, Soniox
 from slng_sync.dialects.base import Frame
 from slng_sync.transport import tcp
 from slng_sync.transport.connecting import ConnectAttempt
-from slng_sync.transport.connection import Message, WebSocketConnection
+from slng_sync.transport.connection import WebSocketConnection, WebSocketMessage
 from slng_sync.transport.endpoint import make_endpoint
 
 
@@ -46,7 +46,7 @@ def converse(connection: WebSocketConnection) -> None:
     connection.send(Frame(b"hello"))
     connection.flush()
     assert select.select([connection.sock], [], [], LONG)[0]
-    assert connection.receive() == [Message(TEXT, b"hello")]
+    assert connection.receive() == [WebSocketMessage(TEXT, b"hello")]
     connection.close()
 
 
@@ -117,7 +117,7 @@ class TestThread:
         with RawServer(talk) as server:
             connection = connect(server.url)
             assert connection.has_more
-            assert connection.receive() == [Message(TEXT, b"one"), Message(TEXT, b"two")]
+            assert connection.receive() == [WebSocketMessage(TEXT, b"one"), WebSocketMessage(TEXT, b"two")]
             assert not connection.has_more
             connection.close()
 

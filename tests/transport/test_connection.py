@@ -20,7 +20,7 @@ from slng_sync import ProtocolError
 from slng_sync.dialects.base import Frame
 from slng_sync.redaction import Redaction
 from slng_sync.transport.buffered_socket import BufferedSocket
-from slng_sync.transport.connection import Closed, Message, Received, WebSocketConnection
+from slng_sync.transport.connection import Closed, Received, WebSocketConnection, WebSocketMessage
 from slng_sync.transport.limited_websocket import LimitedWebSocket
 
 CONTINUATION = 0
@@ -155,7 +155,7 @@ class TestSend:
             pair.connection.send(Frame(b"x"))
             with pytest.raises(ConnectionError):
                 pair.connection.flush()
-        assert pair.connection.receive() == [Message(TEXT, b"last words")]
+        assert pair.connection.receive() == [WebSocketMessage(TEXT, b"last words")]
 
 
 class TestReceive:
@@ -169,12 +169,12 @@ class TestReceive:
             ]
         )
         expected = [
-            Message(TEXT, b"one"),
-            Message(PING, b"?" * 125),
-            Message(TEXT, b"two"),
-            Message(BINARY, b"x" * 300),
-            Message(PONG, b""),
-            Message(TEXT, b""),
+            WebSocketMessage(TEXT, b"one"),
+            WebSocketMessage(PING, b"?" * 125),
+            WebSocketMessage(TEXT, b"two"),
+            WebSocketMessage(BINARY, b"x" * 300),
+            WebSocketMessage(PONG, b""),
+            WebSocketMessage(TEXT, b""),
             Closed(4001, "quota"),
         ]
         for cut in range(len(wire) + 1):
@@ -188,7 +188,7 @@ class TestReceive:
     def test_byte_by_byte(self, pair: Pair) -> None:
         wire = frame(b"x" * 200) + frame(b"y", TEXT, fin=False) + frame(b"z", CONTINUATION)
         received = [each for byte in wire for each in pair.say(bytes([byte]))]
-        assert received == [Message(TEXT, b"x" * 200), Message(TEXT, b"yz")]
+        assert received == [WebSocketMessage(TEXT, b"x" * 200), WebSocketMessage(TEXT, b"yz")]
 
     @settings(deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
     @given(data=st.data(), said=st.lists(st.tuples(payloads, st.sampled_from([TEXT, BINARY])), max_size=5))
@@ -199,7 +199,7 @@ class TestReceive:
         received: List[Received] = []
         for begin, end in zip([0, *cuts], [*cuts, len(wire)]):
             received += pair.say(wire[begin:end])
-        assert received == [Message(opcode, payload) for payload, opcode in said]
+        assert received == [WebSocketMessage(opcode, payload) for payload, opcode in said]
         pair.close()
 
     @settings(deadline=None)
@@ -216,14 +216,14 @@ class TestReceive:
     def test_a_large_message(self, pair: Pair) -> None:
         payload = os.urandom(4 * MEGABYTE)
         began = time.process_time()
-        assert pair.say(frame(payload, BINARY)) == [Message(BINARY, payload)]
+        assert pair.say(frame(payload, BINARY)) == [WebSocketMessage(BINARY, payload)]
         assert time.process_time() - began < 1
 
     def test_many_fragments(self, pair: Pair) -> None:
         """A message of 60,000 fragments is joined once, not copied for each."""
         wire = frame(b"", TEXT, fin=False) + frame(b"x" * 60, CONTINUATION, fin=False) * 60_000
         began = time.process_time()
-        assert pair.say(wire + frame(b"", CONTINUATION)) == [Message(TEXT, b"x" * 3_600_000)]
+        assert pair.say(wire + frame(b"", CONTINUATION)) == [WebSocketMessage(TEXT, b"x" * 3_600_000)]
         assert time.process_time() - began < 5
 
     def test_one_call_does_a_limited_amount_of_work(self, pair: Pair) -> None:
@@ -246,7 +246,7 @@ class TestReceive:
             assert pair.connection.receive() == []
             calls += 1
         assert calls > 10
-        assert pair.say(frame(b"x", CONTINUATION)) == [Message(TEXT, b"x")]
+        assert pair.say(frame(b"x", CONTINUATION)) == [WebSocketMessage(TEXT, b"x")]
 
     def test_nothing_has_come(self, pair: Pair) -> None:
         assert pair.connection.receive() == []
@@ -255,7 +255,7 @@ class TestReceive:
 
 class TestPing:
     def test_it_is_answered(self, pair: Pair) -> None:
-        assert pair.say(frame(b"?", PING)) == [Message(PING, b"?")]
+        assert pair.say(frame(b"?", PING)) == [WebSocketMessage(PING, b"?")]
         assert pair.read_frames() == [(PONG, b"?")]
 
     def test_not_after_a_close(self, pair: Pair) -> None:
@@ -293,14 +293,14 @@ class TestEnd:
     def test_without_a_close_frame(self, rest: bytes, pair: Pair) -> None:
         pair.server.sendall(frame(b"one") + rest)
         pair.server.close()
-        assert pair.receive_all() == [Message(TEXT, b"one"), ABNORMAL]
+        assert pair.receive_all() == [WebSocketMessage(TEXT, b"one"), ABNORMAL]
         assert pair.connection.receive() == []
 
     def test_after_more_messages_than_one_call_returns(self, pair: Pair) -> None:
         pair.server.sendall(frame(b"x") * 2000)
         pair.server.close()
         received = pair.receive_all()
-        assert received == [Message(TEXT, b"x")] * 2000 + [ABNORMAL]
+        assert received == [WebSocketMessage(TEXT, b"x")] * 2000 + [ABNORMAL]
 
     def test_a_reset(self) -> None:
         """What came before a reset is returned; the error, or the end, after it."""
@@ -361,7 +361,7 @@ class TestBroken:
 
     def test_what_came_before_is_returned_first(self, pair: Pair) -> None:
         pair.server.sendall(frame(b"one") + frame(b"two") + b"\x83\x00" + frame(b"ghost"))
-        assert pair.connection.receive() == [Message(TEXT, b"one"), Message(TEXT, b"two")]
+        assert pair.connection.receive() == [WebSocketMessage(TEXT, b"one"), WebSocketMessage(TEXT, b"two")]
         assert pair.connection.has_more
         with pytest.raises(ProtocolError):
             pair.connection.receive()

@@ -36,7 +36,7 @@ from websockets.asyncio.server import ServerConnection
 from slng_sync import ConnectError, ConnectionLost, Soniox
 from slng_sync.dialects.base import Frame
 from slng_sync.transport.connecting import ConnectAttempt
-from slng_sync.transport.connection import Closed, Message, Received
+from slng_sync.transport.connection import Closed, Received
 from slng_sync.transport.endpoint import make_endpoint
 
 
@@ -335,7 +335,7 @@ def converse(url: str, ca_file: str, count: int) -> List[bytes]:
             connection.flush()
             heard += connection.receive()
     connection.close()
-    return [each.payload for each in heard if isinstance(each, Message)]
+    return [each.payload for each in heard if isinstance(each, WebSocketMessage)]
 
 
 def test_a_plain_socket_is_no_tls(ca_file: str) -> None:
