@@ -95,8 +95,8 @@ __all__ = [
     "__version__",
 ]
 
-# Each name is imported on first access, from the module that defines it. So ``import slng_sync`` is fast, and a
-# program that only needs the errors does not load the rest.
+# Each name is imported on first access, from the module that defines it. So ``import slng_sync`` is fast, and
+# a program that only needs the errors does not load the rest.
 _HOMES = {
     "audio.format": "AudioFormat",
     "microphone.microphone": "Microphone",

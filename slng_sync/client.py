@@ -125,7 +125,7 @@ class Client:
     # Callbacks. Each method registers a function and returns it, so that it also works as a decorator.
 
     def on_partial(self, function: Function) -> Function:
-        """Call ``function(transcript)`` for each partial (interim result). Each one replaces the previous one."""
+        """Call ``function(transcript)`` for each partial, which replaces the previous one."""
         return self._register("on_partial", function)
 
     def on_final(self, function: Function) -> Function:
@@ -269,9 +269,9 @@ class Client:
     ) -> Iterator[Transcript]:
         """Stream ``source`` and yield each final as it arrives, with ``partials`` each partial too.
 
-        The other arguments are those of ``listen`` and ``transcribe``. Finals of separate channels are yielded
-        in order of arrival. Raises the error that ends the session early. Leaving the loop early closes the
-        session.
+        The other arguments are those of ``listen`` and ``transcribe``. Finals of separate channels are
+        yielded in order of arrival. Raises the error that ends the session early. Leaving the loop early
+        closes the session.
         """
         received: queue.SimpleQueue[Any] = queue.SimpleQueue()
         request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=received.put)

@@ -72,8 +72,8 @@ class ConnectError(SlngError):
     """The connection could not be opened.
 
     If the server refused the upgrade, ``status`` is the HTTP status, ``body`` the beginning of the response
-    body and ``headers`` its headers. Otherwise ``status`` is None. ``retry_after`` is the number of seconds to
-    wait before the next attempt, or None.
+    body and ``headers`` its headers. Otherwise ``status`` is None. ``retry_after`` is the number of seconds
+    to wait before the next attempt, or None.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ def is_terminal(stream: Any) -> bool:
 
 
 class LiveLines:
-    """The last lines of a terminal. ``show`` replaces them, ``clear`` removes them to make room for output."""
+    """The last lines of a terminal. ``show`` replaces them, ``clear`` removes them before other output."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
@@ -63,7 +63,7 @@ class LiveLines:
         _enable_escapes()
 
     def show(self, lines: List[str]) -> None:
-        """Replace the lines. None may be wider than ``columns(stream)``. Does nothing if they are unchanged."""
+        """Replace the lines. None may be wider than ``columns(stream)``. Unchanged lines are not redrawn."""
         if lines == self._shown:
             return
         self._stream.write(_upwards(self._count) + "\n".join(lines))
@@ -121,7 +121,7 @@ def _width(character: str) -> int:
 
 
 def bar_line(sent: float, settled: float, duration: float, stream: IO[str]) -> str:
-    """Return a progress bar for ``sent`` of ``duration`` seconds, or only its figures on a narrow terminal."""
+    """Return a progress bar for ``sent`` of ``duration`` seconds. A narrow terminal gets only the figures."""
     done = min(sent, duration)
     figures = f" {_clock(done)} of {_clock(duration)}"
     if sent >= duration:

@@ -37,7 +37,7 @@ class Replay:
     Iterate over it once. ``log`` is the transcript so far. ``speed`` is the pace: 1.0 for the original one,
     infinity for no delays. With ``raw``, each message of the server precedes the items decoded from it.
 
-    Iterating raises ``AudioError`` if the file cannot be read or is not a valid trace. The error names the line.
+    Iterating raises ``AudioError`` if the file cannot be read or is not a valid trace. It names the line.
     """
 
     def __init__(self, path: Path, *, speed: float = float("inf"), raw: bool = False) -> None:

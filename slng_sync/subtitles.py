@@ -27,7 +27,7 @@ SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
 
 
 class Cue(NamedTuple):
-    """One subtitle. ``start`` and ``end`` are in milliseconds. ``label`` names the speaker if it has changed."""
+    """One subtitle. ``start`` and ``end`` are in milliseconds. ``label`` names the speaker after a change."""
 
     start: int
     end: int

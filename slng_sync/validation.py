@@ -11,7 +11,7 @@ Path = Union[str, "os.PathLike[str]"]
 
 
 def check_seconds(name: str, value: object, low: float, high: float) -> float:
-    """Return ``value`` as a float. Raises ``ConfigurationError`` unless it is in [``low``, ``high``] seconds."""
+    """Return ``value`` as a float. Raises ``ConfigurationError`` unless it is from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ConfigurationError(
             f"{name} must be a number of seconds from {low:g} to {high:g}, not {value!r}."

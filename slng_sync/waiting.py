@@ -56,7 +56,7 @@ class Changes:
 def within(seconds: float, call: Callable[[], Result]) -> Result:
     """Call a function that may hang on a thread of its own and return its result.
 
-    Raises ``WaitTimeout`` after ``seconds``; the thread is left behind. Ctrl-C interrupts the wait at any time.
+    Raises ``WaitTimeout`` after ``seconds`` and leaves the thread running. Ctrl-C interrupts the wait.
     """
     results: List[Result] = []
     errors: List[BaseException] = []

@@ -87,7 +87,7 @@ class TestAllIsWell:
         assert [said[0].split()[0] for said in found.values()] == ["ok"] * len(NAMES), done.stdout
         assert "#" in found["recording"][0] and "dBFS" in found["recording"][0]
         assert "finalize" in found["session"][0]
-        assert done.stdout.endswith("\nAll is well.\n")
+        assert done.stdout.endswith("\nAll checks passed.\n")
         assert done.returncode == 0
 
     def test_without_a_key_by_the_local_gateway(self) -> None:
@@ -231,7 +231,7 @@ class TestGateway:
         found = report_of("--no-microphone", "--base-url", UNREACHABLE, SLNG_API_KEY=KEY)
         assert found["code"] == 1
         assert "refused" in found["tcp"]["detail"]
-        assert "Nothing listens" in found["tcp"]["cure"]
+        assert "No server listens" in found["tcp"]["cure"]
 
     def test_a_name_that_does_not_exist(self) -> None:
         found = report_of("--no-microphone", "--base-url", "wss://gateway.invalid", SLNG_API_KEY=KEY)

@@ -78,7 +78,7 @@ def test_a_machine_without_sound_is_4(env: Dict[str, str], deaf: Dict[str, str])
     for arguments in (["listen"], ["devices"]):
         done = run(*arguments, env={**env, **deaf})
         assert (done.returncode, done.stdout) == (4, "")
-        assert "There is no microphone." in done.stderr
+        assert "no microphone" in done.stderr.lower()
     assert json.loads(run("devices", "--json", env={**env, **deaf}).stdout) == []
 
 

@@ -88,7 +88,7 @@ def test_a_session_that_was_not_complete_is_3(gateway: LocalGateway, recording: 
     done = run("replay", path)
     assert done.returncode == 3
     assert done.stdout.startswith("Hello there.\n")
-    assert "not complete" in done.stderr
+    assert "incomplete" in done.stderr
 
 
 def test_a_damaged_trace_is_4_with_the_number_of_the_line_and_what_came_before(

@@ -205,7 +205,7 @@ def test_no_key_is_5_and_says_what_to_do(recording: Path) -> None:
     done = run("transcribe", recording)
     assert done.returncode == 5
     what, hint = done.stderr.splitlines()
-    assert what == "slng-sync: There is no API key."
+    assert what == "slng-sync: No API key: SLNG_API_KEY is not set."
     assert "SLNG_API_KEY" in hint
     assert "--local" in hint
 
@@ -257,7 +257,7 @@ def test_what_the_server_did_not_answer_for_is_3(
     gateway.faults = Faults(trouble=Trouble.mute(2.5))
     done = run("transcribe", "--model", "reson8", recording, "--speed", "20", env=env)
     assert done.returncode == 3
-    assert "not complete" in done.stderr
+    assert "incomplete" in done.stderr
     assert done.stdout.startswith("Hello there.\n")
 
 
