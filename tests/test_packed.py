@@ -1,4 +1,4 @@
-"""What is packed comes back as it was, and takes little room until then."""
+"""A packed value comes back unchanged and takes little memory until then."""
 
 import tracemalloc
 from typing import Any, List
@@ -35,13 +35,13 @@ def test_what_is_nested_too_deeply_stays_as_it_is() -> None:
     try:
         assert Packed(value).pack()() is value
     finally:
-        # One level after the other: Python would free it in one go, and some versions not survive that.
+        # Free one level at a time. Freeing all at once recurses, and some Python versions crash.
         while value:
             value = value.pop()
 
 
 def utterance(at: float) -> Any:
-    """A frame with fifty tokens and an endpoint, as Soniox ends what was said in five seconds."""
+    """Return a message with fifty tokens and an endpoint, as Soniox sends after five seconds of speech."""
     tokens = [
         {
             "text": f" word{each}",
@@ -56,7 +56,7 @@ def utterance(at: float) -> Any:
 
 
 def heard(count: int) -> TranscriptLog:
-    """The transcript of so many utterances, each of which a program has looked at."""
+    """Return the transcript of ``count`` utterances, each of which a program has read."""
     decode = Soniox().decoder(SendQueue(AudioFormat(16000, 1)).timeline())
     log = TranscriptLog()
     for number in range(count):
@@ -68,7 +68,7 @@ def heard(count: int) -> TranscriptLog:
 
 
 def test_what_was_said_takes_a_few_kilobytes_for_each_final() -> None:
-    """With its fifty words and the frame it came in, of which nothing is lost."""
+    """Including its fifty words and its message, of which nothing is lost."""
     heard(2)
     tracemalloc.start()
     try:

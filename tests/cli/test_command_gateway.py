@@ -1,4 +1,4 @@
-"""``slng-sync gateway``: served by one process, used by another."""
+"""``slng-sync gateway`` serves in one process and is used by another."""
 
 import socket
 from pathlib import Path
@@ -12,7 +12,7 @@ from slng_sync import Client, Soniox
 
 
 def settings(process: Any) -> Dict[str, str]:
-    """The two lines that it prints, once they are there."""
+    """Wait for the two lines that the gateway prints and return them as settings."""
     return dict(process.stdout.readline().decode().strip().split("=", 1) for _ in range(2))
 
 

@@ -1,4 +1,4 @@
-"""Lines that are written anew, the progress bar, and what a terminal must not be told."""
+"""Live lines, the progress bar, and removal of control characters."""
 
 import io
 import os

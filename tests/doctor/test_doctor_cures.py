@@ -1,4 +1,4 @@
-"""What is said about each fault, on each system."""
+"""The cure for each problem on each operating system."""
 
 import ssl
 import sys
@@ -19,7 +19,7 @@ OWN = SEEN._replace(subject=SEEN.issuer, is_own_issuer=True)
 
 @pytest.fixture(params=["linux", "darwin", "win32", "freebsd14"])
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The system that this seems to be. What nobody has written cures for is taken for Linux."""
+    """Set the operating system. One without cures of its own gets those for Linux."""
     monkeypatch.setattr(sys, "platform", request.param)
     return "linux" if request.param.startswith("freebsd") else str(request.param)
 
