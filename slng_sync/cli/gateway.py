@@ -111,7 +111,7 @@ def _read(path: Optional[str], screen: Screen) -> Optional[str]:
 
 def _not_started(args: argparse.Namespace, error: OSError) -> Tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {args.port} is already in use.", "Choose another --port; 0 chooses a free one."
+        return f"Port {args.port} is already in use.", "Choose another port; --port 0 chooses a free one."
     if args.tls_cert and (
         isinstance(error, ssl.SSLError) or error.errno in (None, errno.ENOENT, errno.EACCES)
     ):

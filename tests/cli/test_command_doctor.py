@@ -132,7 +132,7 @@ class TestMicrophone:
             microphone.mute(False)
         assert found["code"] == 4
         assert found["recording"]["status"] == "failed"
-        assert "zeros" in found["recording"]["detail"]
+        assert "digital silence" in found["recording"]["detail"]
         assert "muted" in found["recording"]["cure"]
         assert found["session"]["status"] == "ok", "what has nothing to do with it goes on"
 

@@ -93,7 +93,7 @@ def test_ctrl_c_on_the_keyboard(env: Dict[str, str], recording: Path) -> None:
         shown = terminal.read_to_end().splitlines()
     assert terminal.process.returncode == 130
     assert shown[0] == "Hello there."
-    assert "Ctrl-C again ends at once." in "".join(shown)
+    assert "Press Ctrl-C again to stop at once." in "".join(shown)
     assert shown[-1].startswith("This is")
 
 
