@@ -150,18 +150,32 @@ def _pieces(finals: Sequence[Transcript], translation: bool) -> Iterator[_Piece]
         text = " ".join((translated.text if translated else final.text).split())
         timed = () if translated else final.words
         speaker = voice(final.channel, final.speaker)
-        pieces = _spoken(text, timed, final) or list(_spread(text, start, end, speaker))
+        pieces = _pieces_of_words(text, timed, final) or list(_spread(text, start, end, speaker))
         if pieces:
             pieces[-1] = pieces[-1]._replace(text=pieces[-1].text.rstrip() + " ", ends_sentence=True)
         yield from pieces
 
 
-def _spoken(text: str, words: Sequence[Word], final: Transcript) -> List[_Piece]:
+def _pieces_of_words(text: str, words: Sequence[Word], final: Transcript) -> List[_Piece]:
     """Cut the text before each word and give each piece the times of its word.
 
     Returns an empty list if the words do not match the text or lack times. Joining the pieces gives the text
     again, whatever separates the words: punctuation, blanks, or nothing, as in Chinese.
     """
+    cuts = _cuts_before_words(text, words)
+    if not cuts:
+        return []
+    pieces: List[_Piece] = []
+    for word, begin, stop in zip(words, [0, *cuts[1:]], [*cuts[1:], len(text)]):
+        if word.start is None or word.end is None:
+            return []
+        speaker = voice(final.channel, word.speaker or final.speaker)
+        pieces.extend(_spread(text[begin:stop], word.start, word.end, speaker))
+    return pieces
+
+
+def _cuts_before_words(text: str, words: Sequence[Word]) -> List[int]:
+    """Return where to cut the text before each word, or an empty list if a word is not in the text."""
     # A server may write "Hello" in the text and "hello" in the list of words.
     searched = text.lower() if len(text.lower()) == len(text) else text
     cuts: List[int] = []
@@ -169,20 +183,14 @@ def _spoken(text: str, words: Sequence[Word], final: Transcript) -> List[_Piece]
     for word in words:
         sought = " ".join(word.text.split())
         found = searched.find(sought.lower(), position)
-        if found < 0 or not sought or word.start is None or word.end is None:
+        if found < 0 or not sought:
             return []
         # An opening quotation mark belongs to its word, so cut after the blank that precedes it.
         cuts.append(
             max(position, text.rfind(" ", position, found) + 1) if " " in text[position:found] else found
         )
         position = found + len(sought)
-    pieces: List[_Piece] = []
-    for word, begin, stop in zip(words, [0, *cuts[1:]], [*cuts[1:], len(text)]):
-        assert word.start is not None
-        assert word.end is not None
-        speaker = voice(final.channel, word.speaker or final.speaker)
-        pieces.extend(_spread(text[begin:stop], word.start, word.end, speaker))
-    return pieces
+    return cuts
 
 
 def _spread(text: str, start: float, end: float, speaker: Optional[str]) -> Iterator[_Piece]:
