@@ -26,7 +26,7 @@ class Changes:
         self._condition = threading.Condition(self.lock)
         self._waiting = 0
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Make waiting threads evaluate their conditions again. Call this after a change."""
         # A thread increments the count before it evaluates its condition. So either it is counted here, or
         # it sees the change.

@@ -54,10 +54,10 @@ def assert_same(again: Heard, heard: Heard) -> None:
     assert finals(again) == finals(heard)
     assert [final.words for final in finals(again)] == [final.words for final in finals(heard)]
 
-    def told(items: Heard) -> List[Any]:
+    def from_server(items: Heard) -> List[Any]:
         return [item for item in items.items if isinstance(item, OF_THE_SERVER) or _is_final(item)]
 
-    assert told(again) == told(heard)
+    assert from_server(again) == from_server(heard)
     rest = iter(again.of(Transcript))
     assert all(transcript in rest for transcript in heard.of(Transcript))
 
@@ -71,7 +71,7 @@ def _is_final(item: object) -> bool:
 
 @BOTH
 @pytest.mark.parametrize("audio", [False, True])
-def test_a_session_is_told_again_as_it_was(dialect: Dialect, audio: bool, tmp_path: Path) -> None:
+def test_a_session_is_replayed_unchanged(dialect: Dialect, audio: bool, tmp_path: Path) -> None:
     """Words, times and events, whether or not the audio is in the trace."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     script = Script.numbered(30, utterance=4)
@@ -88,7 +88,7 @@ def test_a_session_is_told_again_as_it_was(dialect: Dialect, audio: bool, tmp_pa
 
 @BOTH
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_session_with_a_broken_connection_is_told_again(dialect: Dialect, cut: str, tmp_path: Path) -> None:
+def test_a_session_with_a_lost_connection_is_replayed(dialect: Dialect, cut: str, tmp_path: Path) -> None:
     """Audio that was sent twice is transcribed once, and the session's clock goes on."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     script = Script.numbered(40, utterance=5)
@@ -104,7 +104,7 @@ def test_a_session_with_a_broken_connection_is_told_again(dialect: Dialect, cut:
     assert_same(replayed(path), heard)
 
 
-def test_speakers_languages_and_translations_are_told_again(tmp_path: Path) -> None:
+def test_speakers_languages_and_translations_are_replayed(tmp_path: Path) -> None:
     """The trace has the options of the original session. The replaying client has others."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     words = [
@@ -145,7 +145,7 @@ class Speaker:
 
 
 @BOTH
-def test_audio_that_was_withheld_takes_its_time_again(dialect: Dialect, tmp_path: Path) -> None:
+def test_withheld_audio_advances_the_clock(dialect: Dialect, tmp_path: Path) -> None:
     """A word after a pause has a time after the pause."""
     path, heard, speaker = tmp_path / "talk.jsonl", Heard(), Speaker()
     with gateway(Script.numbered(16, utterance=2)) as server:
@@ -159,7 +159,7 @@ def test_audio_that_was_withheld_takes_its_time_again(dialect: Dialect, tmp_path
 
 
 @BOTH
-def test_a_server_that_fell_silent_is_told_again(dialect: Dialect, tmp_path: Path) -> None:
+def test_a_server_that_stops_answering_is_replayed(dialect: Dialect, tmp_path: Path) -> None:
     """The last partial becomes final, and the transcript is incomplete."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     faults = Faults(trouble=Trouble.mute(2.5))
@@ -174,7 +174,7 @@ def test_a_server_that_fell_silent_is_told_again(dialect: Dialect, tmp_path: Pat
 
 
 @BOTH
-def test_an_error_of_the_server_is_told_again(dialect: Dialect, tmp_path: Path) -> None:
+def test_an_error_of_the_server_is_replayed(dialect: Dialect, tmp_path: Path) -> None:
     """on_error receives it with its code, but not the error of a connection that was replaced."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     fatal: Any = 402 if isinstance(dialect, Soniox) else "auth_error"
@@ -190,9 +190,13 @@ def test_an_error_of_the_server_is_told_again(dialect: Dialect, tmp_path: Path) 
         session.close()
     again = replayed(path)
     assert_same(again, heard)
-    (error,), (told,) = heard.errors, again.errors
-    assert isinstance(told, ServerError) and isinstance(error, ServerError)
-    assert (type(told), told.code, told.message) == (type(error), error.code, error.message)
+    (error,), (replayed_error,) = heard.errors, again.errors
+    assert isinstance(replayed_error, ServerError) and isinstance(error, ServerError)
+    assert (type(replayed_error), replayed_error.code, replayed_error.message) == (
+        type(error),
+        error.code,
+        error.message,
+    )
 
 
 # Callbacks and pace
@@ -224,7 +228,7 @@ def test_callbacks_run_in_the_calling_thread(hello: Path) -> None:
     assert [type(error.__cause__) for error in heard.errors] == [KeyError]
 
 
-def test_it_takes_as_long_as_it_took(hello: Path) -> None:
+def test_it_replays_at_the_original_pace(hello: Path) -> None:
     """With speed=1.0."""
     lines = [json.loads(line) for line in hello.read_text("utf-8").splitlines()]
     for line in lines:
@@ -236,7 +240,7 @@ def test_it_takes_as_long_as_it_took(hello: Path) -> None:
 
 
 @pytest.mark.parametrize("speed", [0, -1.0, float("nan"), "fast", True, None])
-def test_a_speed_that_is_none_is_refused(hello: Path, speed: Any) -> None:
+def test_an_invalid_speed_is_refused(hello: Path, speed: Any) -> None:
     with pytest.raises(ConfigurationError, match="speed"):
         replayed(hello, speed=speed)
 
@@ -319,7 +323,7 @@ def test_a_damaged_trace_is_refused_with_the_number_of_the_line(damage: str, hel
         (b'{"t_ms": 0, "dir": "server", "kind": "text", "data": "{}"}\n', "line 1 .* older version"),
     ],
 )
-def test_what_is_no_trace_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_trace_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
     with pytest.raises(AudioError, match=message):
@@ -327,12 +331,12 @@ def test_what_is_no_trace_is_refused(content: bytes, message: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", ".", "nul\0"])
-def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path) -> None:
+def test_a_missing_file_raises(name: str, tmp_path: Path) -> None:
     with pytest.raises(AudioError):
         replayed(tmp_path / name)
 
 
-def test_what_is_no_path_is_refused() -> None:
+def test_an_invalid_path_is_refused() -> None:
     path: Any = 7
     with pytest.raises(ConfigurationError, match="path"):
         replayed(path)
