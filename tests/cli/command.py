@@ -54,7 +54,8 @@ def run(
 def started(command: List[str], env: Optional[Mapping[str, str]] = None, **streams: Any) -> Iterator[Any]:
     """Start a command and clean up at the end. stdin, stdout and stderr are pipes unless given."""
     pipes: Dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, env=dict(env or environment()), **{**pipes, **streams})
+    # Unbuffered, because communicate() loses lines that readline() has left in the buffer of a pipe.
+    process = subprocess.Popen(command, bufsize=0, env=dict(env or environment()), **{**pipes, **streams})
     # No test may wait for the process for ever.
     killer = threading.Timer(LIMIT, process.kill)
     killer.start()

@@ -245,7 +245,7 @@ class TestGateway:
         assert found["code"] == 1
         assert "ready" in found["session"]["detail"]
 
-    def test_a_certificate_that_nobody_vouches_for(self, server_context: Any) -> None:
+    def test_an_untrusted_certificate(self, server_context: Any) -> None:
         script = Script.from_text("Hello there.")
         with LocalGateway("script", script=script, tls=server_context) as gateway:
             found = report_of("--no-microphone", SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)

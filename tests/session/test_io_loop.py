@@ -233,7 +233,7 @@ def test_a_finalize_without_an_answer_is_given_up_in_time(dialect: Dialect) -> N
 
 
 @BOTH
-def test_keepalives_go_out_while_a_callback_runs_and_nobody_sends(dialect: Dialect) -> None:
+def test_keepalives_are_sent_while_a_callback_runs(dialect: Dialect) -> None:
     stuck = Stuck()
     with gateway() as server:
         options = {"keepalive_interval": 1.0, "ping_interval": 0.5}

@@ -146,7 +146,7 @@ def test_a_last_partial_is_kept_when_the_server_never_answers(dialect: Dialect) 
     assert heard.items[-1] == Closed(complete=False)
 
 
-def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
+def test_what_is_missing_at_the_end_is_logged_without_an_on_event(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with gateway(faults=Faults(trouble=Trouble.mute(0.4))) as server:
@@ -171,7 +171,7 @@ def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
     ids=["too slow", "away", "only late"],
 )
 @pytest.mark.parametrize("follows", [False, True], ids=["finals only", "events too"])
-def test_lost_audio_is_logged_where_nobody_hears_of_events(
+def test_lost_audio_is_logged_without_an_on_event(
     follows: bool, lost: Event, told: List[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     callbacks, heard = Callbacks(), Heard()
@@ -599,7 +599,7 @@ def test_without_on_error_the_next_call_raises(dialect: Dialect) -> None:
 
 
 @BOTH
-def test_an_error_nobody_asks_for_is_logged(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_that_no_call_raises_is_logged(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
     """close() returns False, and the error is logged."""
     with gateway(faults=Faults(trouble=Trouble.close(1.0, 1011, "upstream"))) as server:
         session = Client(dialect, api_key="any", base_url=server.url, reconnect=False).listen()
@@ -728,7 +728,7 @@ def test_the_message_cap_is_never_met() -> None:
 def test_a_session_is_recorded_and_traced_where_asked(dialect: Dialect, tmp_path: Path) -> None:
     """The WAV holds the captured audio. The trace holds all messages of both sides, never the key."""
     audio = numpy.arange(-16000, 16000, dtype="<i2").tobytes()
-    key = "key-that-nobody-may-see"
+    key = "key-that-must-stay-secret"
     with gateway() as server:
         client = Client(dialect, api_key=key, base_url=server.url)
         with client.listen(record=tmp_path / "audio.wav", trace=str(tmp_path / "wire.jsonl")) as session:

@@ -145,7 +145,7 @@ def test_spoken_words_are_for_their_owner_only(writer: FileWriter, tmp_path: Pat
     assert mode(tmp_path / "talk.jsonl") == 0o600
 
 
-def test_a_disk_that_hangs_holds_up_nobody(disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
+def test_a_hung_disk_blocks_no_caller(disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
     """Lines are formatted at once and written when the disk responds."""
     trace = opened(tmp_path / "talk.jsonl", writer)
     written(writer)

@@ -93,7 +93,7 @@ def test_the_end_is_told_to_a_future(tmp_path: Path) -> None:
 class TestHungDisk:
     """A disk that hangs, such as a disconnected network drive."""
 
-    def test_nobody_waits_for_it(self, disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
+    def test_it_blocks_no_caller(self, disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
         """Neither writes nor close() block, and another session's files are still written."""
         file = hung(writer, disk, tmp_path / "file")
         begun = time.monotonic()
