@@ -1,7 +1,7 @@
-"""The microphone all day long: only what is said goes out, and stands there with its time of day.
+"""Transcribe the microphone all day. Only speech is sent, and each final is printed with the time of day.
 
-A headset may be unplugged meanwhile, and the network may go away: the program says so, and goes on. Ctrl-C
-ends it, with the last words. It needs slng-sync[mic,vad]; SLNG_API_KEY is the key.
+If a headset is unplugged or the network fails, the program says so and goes on. Ctrl-C stops it after the
+last words. Needs slng-sync[mic,vad] and the API key in SLNG_API_KEY.
 """
 
 import time
@@ -26,21 +26,21 @@ def keep(transcript):
 
 
 @client.on_event
-def tell(event):
+def report(event):
     if isinstance(event, MicrophoneLost):
         print("!", event.reason)
     elif isinstance(event, MicrophoneRestored):
-        print(f"! {event.device} is back; {event.lost:.0f} s were not heard.")
+        print(f"! {event.device} is back; {event.lost:.0f} s of audio were lost.")
     elif isinstance(event, MicrophoneSilent):
-        print("! The microphone gives nothing.", event.hint)
+        print("! The microphone delivers only silence.", event.hint)
     elif isinstance(event, AudioLost):
-        print(f"! {event.seconds:.1f} s were lost: {event.reason}.")
+        print(f"! {event.seconds:.1f} s of audio were lost: {event.reason}.")
     elif isinstance(event, Reconnecting):
         print("!", event.cause)
 
 
 with client.listen(Microphone(patience=3600), gate=True, finalize_after=0.6) as session:
-    print("Listening. Ctrl-C ends.")
+    print("Listening. Stop with Ctrl-C.")
     try:
         session.wait()
     except KeyboardInterrupt:

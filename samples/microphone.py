@@ -1,4 +1,4 @@
-"""The microphone, live, until Enter. The key comes from SLNG_API_KEY."""
+"""Transcribe the microphone live until Enter is pressed. Needs the API key in SLNG_API_KEY."""
 
 from slng_sync import Client, Microphone, Soniox
 

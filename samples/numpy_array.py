@@ -1,7 +1,7 @@
-"""Audio that a program has in an array: python numpy_array.py talk.wav
+"""Transcribe a NumPy array: python numpy_array.py talk.wav
 
-The WAV file stands for whatever makes your arrays. Integers or floats in [-1, 1]; one channel, or frames x
-channels. SLNG_API_KEY is the key.
+The WAV file only serves to make an array. Arrays hold integers or floats in [-1, 1], with one channel or with
+the shape frames x channels. Needs the API key in SLNG_API_KEY.
 """
 
 import sys
@@ -20,11 +20,11 @@ audio = samples.astype(np.float32) / 32768
 
 client = Client(Soniox())
 
-# All at once, when the whole array is there:
+# Transcribe the whole array at once:
 print("Transcribed:", client.transcribe(audio, sample_rate=rate))
 
-# In pieces, as they are made. send() returns at once while there is room, and waits while there is none.
+# Send it in chunks, as a recording program would. send() waits while the buffer is full.
 with client.listen(sample_rate=rate, channels=audio.shape[1]) as session:
     for start in range(0, len(audio), rate // 10):
         session.send(audio[start : start + rate // 10])
-print("Sent in pieces:", session.transcript)
+print("Sent in chunks:", session.transcript)

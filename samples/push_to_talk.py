@@ -1,6 +1,6 @@
-"""Push to talk: Enter opens the microphone to the model, Enter closes it again, q and Enter ends.
+"""Push to talk: Enter starts sending the microphone, Enter stops it again, q and Enter quits.
 
-The connection stays up in between, so that the first word is not lost. SLNG_API_KEY is the key.
+The connection stays open in between, so that the first word is not lost. Needs the API key in SLNG_API_KEY.
 """
 
 from slng_sync import Client, Microphone, Soniox
@@ -15,7 +15,7 @@ def keep(transcript):
 
 with client.listen(Microphone()) as session:
     session.pause()
-    while input("Enter talks, q ends. ") != "q":
+    while input("Press Enter to talk, q and Enter to quit. ") != "q":
         with session.hold():
-            input("Talking. Enter is the end of it. ")
-        # Here the words of this turn are final, and were printed or are just about to be.
+            input("Talking. Press Enter to stop. ")
+        # The words of this turn are final now. The callback has printed them or is about to.

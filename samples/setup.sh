@@ -1,5 +1,5 @@
-# What samples/first_run.sh and tests/run.sh share: system packages, a Python, a virtual environment.
-# Read by them with "."; plain POSIX sh. The caller has set $root, the folder of the project.
+# Functions of samples/first_run.sh and tests/run.sh: system packages, a Python, a virtual environment.
+# Both read this file with ".". Plain POSIX sh. The caller must set $root to the folder of the project.
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -8,7 +8,7 @@ fail() {
     exit 1
 }
 
-# Run as root, by sudo if need be. Without a terminal nobody can type a password.
+# Run a command as root, with sudo if necessary. Without a terminal sudo must not ask for a password.
 as_root() {
     if [ "$(id -u)" = 0 ]; then
         "$@"
@@ -23,10 +23,10 @@ is_installed() {
     [ "$(dpkg-query -W -f='${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
-# Install those of the named Debian packages that are missing.
+# Install the given Debian packages that are missing.
 need_packages() {
     command -v apt-get >/dev/null 2>&1 || {
-        echo "There is no apt-get here. If something is missing, install what Debian calls: $*"
+        echo "apt-get not found. If something is missing, install the equivalents of these Debian packages: $*"
         return 0
     }
     missing=
@@ -37,19 +37,19 @@ need_packages() {
     say "Installing system packages:$missing"
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null 2>&1 ||
         fail "Please run this once as root, then start again:  apt-get install$missing"
-    # The lists may be missing, as in a fresh container; if they can't be had, the ones there may do.
-    as_root apt-get -q -q update || echo "The package lists could not be renewed; trying with those there are."
+    # A fresh container has no package lists. If updating them fails, the existing lists may suffice.
+    as_root apt-get -q -q update || echo "Could not update the package lists; using the existing ones."
     # shellcheck disable=SC2086  # one word per package
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -q -y --no-install-recommends \
         -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0 install $missing >/dev/null ||
-        fail "apt-get could not install:$missing. Is there a network? By hand:  apt-get install$missing"
+        fail "apt-get could not install:$missing. Check the network, then run:  apt-get install$missing"
 }
 
 works() {
     "$1" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 8))' >/dev/null 2>&1
 }
 
-# Print the first Python that is new enough and can make virtual environments; $PYTHON is taken before any other.
+# Print the first Python that is new enough and can create virtual environments. $PYTHON, if set, is the only one tried.
 find_python() {
     for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.10 python3.9 python3.8}; do
         if works "$candidate"; then
@@ -60,31 +60,31 @@ find_python() {
     return 1
 }
 
-# Set $python. Debian's own comes without venv, and without the headers that PyAudio is compiled against.
+# Set $python. Debian's Python comes without venv and without the headers that PyAudio needs to compile.
 choose_python() {
     python=$(find_python) || {
-        [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is not a Python of 3.8 or later with venv and ensurepip."
+        [ -z "${PYTHON:-}" ] || fail "PYTHON=$PYTHON is not Python 3.8 or later with venv and ensurepip."
         need_packages python3 python3-venv
-        python=$(find_python) || fail "No Python of 3.8 or later with venv was found. PYTHON=/path/to/python names one."
+        python=$(find_python) || fail "Python 3.8 or later with venv not found. Set PYTHON=/path/to/python."
     }
     headers='import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_paths()["include"] + "/Python.h"))'
     "$python" -c "$headers" || need_packages "python$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-dev"
-    "$python" -c "$headers" || fail "$python has no C headers (Python.h), which PyAudio is compiled against."
+    "$python" -c "$headers" || fail "$python has no C headers (Python.h), which PyAudio needs to compile."
 }
 
-# make_environment FOLDER EXTRAS: a virtual environment with this package in it. Quick if nothing has changed.
+# make_environment FOLDER EXTRAS: create a virtual environment with this package. Fast if nothing has changed.
 make_environment() {
-    # With the folder, since an environment that was moved or copied does not work.
+    # The version includes the folder, because an environment that was moved or copied does not work.
     version="$("$python" -c 'import sys; print(sys.version, sys.prefix)') $1"
     wanted=$(cat "$root/setup.cfg" "$root/pyproject.toml" "$root/slng_sync/_version.py" | cksum; echo "$2 $version")
     [ "$(cat "$1/installed" 2>/dev/null)" = "$wanted" ] && return 0
     say "Installing slng-sync[$2] with Python ${version%% *} into $1"
     rm -f "$1/installed"
     [ "$(cat "$1/python-version" 2>/dev/null)" = "$version" ] || rm -rf "$1"
-    [ -d "$1" ] || "$python" -m venv "$1" || fail "A virtual environment could not be made in $1."
+    [ -d "$1" ] || "$python" -m venv "$1" || fail "Could not create a virtual environment in $1."
     echo "$version" >"$1/python-version"
-    # Wheels rather than newer sources: pocketsphinx takes half a minute to compile.
+    # Prefer wheels to newer sources: pocketsphinx takes half a minute to compile.
     "$1/bin/python" -m pip install -q --disable-pip-version-check --prefer-binary -e "$root[$2]" ||
-        fail "pip could not install slng-sync[$2]: see above. Start this again when the cause is mended."
+        fail "pip could not install slng-sync[$2]: see above. Fix the cause and run this again."
     echo "$wanted" >"$1/installed"
 }

@@ -1,11 +1,13 @@
-"""A window with live words. SLNG_API_KEY is the key.
+"""Show a live transcript in a Tk window. Needs the API key in SLNG_API_KEY.
 
 The threads:
 
-    main             Tk: the window, its buttons, and every callback of the client; never waits
-    slng-connect     ours: opens a session, which may take seconds
-    slng-callbacks   the session's: puts each delivery into ``inbox``, from which the main thread takes it
-    slng-io, slng-capture, slng-microphone   the session's: connection and microphone; not our business
+    main             runs Tk: the window, its buttons and all callbacks of the client; never waits
+    slng-connect     started here: opens a session, which may take seconds
+    slng-io, slng-capture, slng-microphone   threads of slng_sync: connection, audio, microphone
+
+The client calls ``dispatch`` on a thread of slng_sync. It puts each delivery into ``inbox``, and the main
+thread runs it.
 """
 
 import queue
@@ -16,7 +18,7 @@ from slng_sync import Client, Closed, Microphone, SlngError, Soniox
 
 
 class Window:
-    """The main thread calls everything here but ``connect``."""
+    """The window. All methods except ``connect`` run on the main thread."""
 
     def __init__(self, root):
         self.root = root
@@ -28,8 +30,8 @@ class Window:
             dispatch=self.inbox.put,
             on_partial=lambda transcript: self.partial.config(text=transcript.text),
             on_final=lambda transcript: self.text.insert("end", transcript.text + "\n"),
-            on_error=self.failed,
-            on_event=self.happened,
+            on_error=self.show_error,
+            on_event=self.handle_event,
         )
         root.title("slng_sync")
         self.text = tk.Text(root, width=70, height=15, wrap="word")
@@ -38,13 +40,13 @@ class Window:
         for widget in (self.text, self.partial, self.button):
             widget.pack(fill="x")
         root.protocol("WM_DELETE_WINDOW", self.quit)
-        self.take_deliveries()
+        self.run_deliveries()
 
-    def take_deliveries(self):
-        """Run what the other threads have put into the inbox; Tk itself may only be used here."""
+    def run_deliveries(self):
+        """Run the deliveries in the inbox. Only the main thread may use Tk."""
         while not self.inbox.empty():
             self.inbox.get()()
-        self.root.after(30, self.take_deliveries)
+        self.root.after(30, self.run_deliveries)
 
     def start(self):
         self.running = True
@@ -55,26 +57,26 @@ class Window:
         try:
             session = self.client.listen(Microphone())
         except SlngError as error:
-            self.inbox.put(lambda error=error: (self.failed(error), self.ended()))
+            self.inbox.put(lambda error=error: (self.show_error(error), self.ended()))
         else:
             self.inbox.put(lambda: self.started(session))
 
     def started(self, session):
-        # It may have ended already, as it does without a microphone.
+        # The session may have ended already, for example without a microphone.
         if self.running:
             self.session = session
             self.button.config(text="Stop", state="normal", command=self.stop)
 
     def stop(self):
-        # Does not wait: the last words still come, and then the event Closed.
+        # begin_close does not wait. The last words arrive later, then the event Closed.
         self.button.config(text="Waiting for the last words", state="disabled")
         self.session.begin_close()
 
-    def happened(self, event):
+    def handle_event(self, event):
         if isinstance(event, Closed):
             self.ended()
 
-    def failed(self, error):
+    def show_error(self, error):
         self.partial.config(text=str(error))
 
     def ended(self):

@@ -1,6 +1,6 @@
-"""A recording to text and subtitles: python transcribe_file.py talk.wav
+"""Transcribe a recording to text and subtitles: python transcribe_file.py talk.wav
 
-SLNG_API_KEY is the key; SLNG_BASE_URL may name another gateway, such as that of "slng-sync gateway".
+Needs the API key in SLNG_API_KEY. SLNG_BASE_URL may name another gateway, such as "slng-sync gateway".
 """
 
 import sys
@@ -15,7 +15,7 @@ recording = Path(sys.argv[1])
 try:
     transcript = Client(Soniox()).transcribe(recording, progress=True)
 except SlngError as error:
-    sys.exit(f"{recording} was not transcribed: {error}")
+    sys.exit(f"Cannot transcribe {recording}: {error}")
 
 print(transcript)
 for word in transcript.words:

@@ -1,6 +1,6 @@
-"""Live speech-to-text for Python programs that are not async: Reson8 and Soniox behind the SLNG gateway.
+"""Live speech-to-text for synchronous Python programs: Reson8 and Soniox behind the SLNG gateway.
 
-A ``Client`` is who you are, which model, and your callbacks; a ``Session`` is one stream of audio.
+A ``Client`` holds your API key, the model and your callbacks. A ``Session`` is one stream of audio.
 """
 
 import importlib
@@ -95,8 +95,8 @@ __all__ = [
     "__version__",
 ]
 
-# Each name is loaded when it is first asked for, from the module where it is at home: a program that only
-# names the package, or its errors, waits for nothing.
+# Each name is imported on first access, from the module that defines it. So ``import slng_sync`` is fast, and
+# a program that only needs the errors does not load the rest.
 _HOMES = {
     "audio.format": "AudioFormat",
     "microphone.microphone": "Microphone",
@@ -124,7 +124,8 @@ if not TYPE_CHECKING:
         if name in _HOME_OF:
             value = globals()[name] = getattr(importlib.import_module(f".{_HOME_OF[name]}", __name__), name)
             return value
-        # As ``slng_sync.errors`` is written where the package was imported. Not ``__main__``: that would run.
+        # ``slng_sync.errors`` must work after ``import slng_sync``. ``__main__`` is excluded: importing it
+        # would run the command.
         if not name.startswith("_"):
             try:
                 return importlib.import_module(f".{name}", __name__)

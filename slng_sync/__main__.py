@@ -1,4 +1,4 @@
-"""``python -m slng_sync`` is the command ``slng-sync``."""
+"""Run the command ``slng-sync`` for ``python -m slng_sync``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The client: who you are, which model, and your callbacks. Made once, used for any number of streams."""
+"""The client: API key, model, options and callbacks. One client can open any number of sessions."""
 
 import os
 import queue
@@ -26,33 +26,37 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Client:
-    """Live speech-to-text behind the SLNG gateway, for programs that are not async.
+    """A speech-to-text client for the SLNG gateway. All durations are in seconds.
 
-    ``model``             ``Soniox(...)``, ``Reson8(...)`` or a model's id such as "soniox/speech-ai:rt-v4"
-    ``api_key``           else the environment's ``SLNG_API_KEY``
-    ``world_part``        where the model is to run: a part it offers, such as "eu"
-    ``region``            an exact region, which wins over the world part
-    ``base_url``          else ``SLNG_BASE_URL``, else wss://api.slng.ai
-    ``headers``           further headers of the upgrade request
-    ``on_partial, on_final, on_error, on_event, on_message``   callbacks, see the methods of these names
-    ``dispatch``          where callbacks run: None for a thread of the session's, "manual" for
-                          ``session.poll()``, or a function that is handed each delivery (wx.CallAfter)
-    ``connect_timeout``   seconds for the connection, ``ready_timeout`` for the server's ready after it
-    ``reconnect``         whether a lost connection is replaced, ``max_attempts`` how often it is tried
-    ``max_connection_seconds``   a connection is replaced before it is as old, at a pause: for endless
-                          sessions over a gateway that ends long streams
-    ``buffer_seconds``    how much audio is kept while the connection is slow or away
-    ``spill``             a folder for the audio of a microphone beyond that, which is lost otherwise, and
-                          of a ``send`` whose time is up: for long times without a connection, with
-                          ``max_attempts`` to match. What was never answered for, or is left by a crash,
-                          stays there as WAV files; ``transcribe(path)`` reads them
-    ``chunk_seconds``     how much audio goes into a message, at least
-    ``ping_interval, ping_timeout``   how a dead connection is noticed: within the sum of both
-    ``keepalive_interval``            how long to be silent before saying that the silence is meant
-    ``ssl_context, ca_certs``         TLS of your own, or your own authorities (a file or folder of PEM)
-    ``proxy``             an HTTP proxy, "" for none; unset, the environment's
+    ``model``             ``Soniox(...)``, ``Reson8(...)`` or a model id such as "soniox/speech-ai:rt-v4"
+    ``api_key``           the API key (default: ``SLNG_API_KEY`` from the environment)
+    ``world_part``        the part of the world where the model runs, such as "eu"
+    ``region``            the exact region; takes precedence over ``world_part``
+    ``base_url``          the gateway (default: ``SLNG_BASE_URL``, otherwise wss://api.slng.ai)
+    ``headers``           additional headers for the upgrade request
+    ``on_partial, on_final, on_error, on_event, on_message``   callbacks; see the methods of the same names
+    ``dispatch``          where callbacks run: None for one thread per session, "manual" for
+                          ``session.poll()``, or a function that is called with each delivery (wx.CallAfter)
+    ``connect_timeout``   timeout for opening a connection
+    ``ready_timeout``     timeout for the server's ready message after that
+    ``reconnect``         whether a lost connection is replaced
+    ``max_attempts``      attempts to reconnect before the session fails
+    ``max_connection_seconds``   replace each connection at a pause before it reaches this age, for gateways
+                          that end long streams (default: no limit)
+    ``buffer_seconds``    how much audio is buffered while the connection is slow or lost
+    ``spill``             folder for audio that no longer fits ``buffer_seconds`` during long outages: a
+                          microphone's, and that of a ``send`` whose timeout expires. Without it, the
+                          microphone's oldest audio is dropped. Raise ``max_attempts`` to match. Audio that
+                          the server never acknowledged, or that a crash leaves, stays there as WAV files,
+                          which ``transcribe(path)`` reads
+    ``chunk_seconds``     minimum length of audio in a message
+    ``ping_interval, ping_timeout``   a dead connection is detected within the sum of both
+    ``keepalive_interval``   seconds without audio before a keepalive is sent
+    ``ssl_context``       your own ``ssl.SSLContext``
+    ``ca_certs``          a file or folder of trusted certificate authorities (PEM)
+    ``proxy``             an HTTP proxy; "" for none (default: the proxy of the environment)
 
-    Raises ``ConfigurationError`` for a wrong value, ``AuthenticationError`` where there is no key.
+    Raises ``ConfigurationError`` for an invalid value and ``AuthenticationError`` if there is no API key.
     """
 
     def __init__(
@@ -118,29 +122,29 @@ class Client:
             ping_timeout=check_seconds("ping_timeout", ping_timeout, 0.5, 3600),
         )
 
-    # Callbacks. Each of these registers a function and returns it, so that it also works as a decorator.
+    # Callbacks. Each method registers a function and returns it, so that it also works as a decorator.
 
     def on_partial(self, function: Function) -> Function:
-        """Call ``function(transcript)`` for each guess at what is being said; the next one replaces it."""
+        """Call ``function(transcript)`` for each partial, which replaces the previous one."""
         return self._register("on_partial", function)
 
     def on_final(self, function: Function) -> Function:
-        """Call ``function(transcript)`` for each transcript that will not change any more."""
+        """Call ``function(transcript)`` for each final, a transcript that will not change any more."""
         return self._register("on_final", function)
 
     def on_error(self, function: Function) -> Function:
-        """Call ``function(error)`` for each ``SlngError`` that no call of yours has raised."""
+        """Call ``function(error)`` for each ``SlngError`` that is not raised by one of your calls."""
         return self._register("on_error", function)
 
     def on_event(self, function: Function) -> Function:
-        """Call ``function(event)`` for everything else that happens: see ``slng_sync.events``."""
+        """Call ``function(event)`` for all other events; see ``slng_sync.events``."""
         return self._register("on_event", function)
 
     def on_message(self, function: Function) -> Function:
-        """Call ``function(frame)`` with each frame of the server, a dict, before what is made of it."""
+        """Call ``function(message)`` for each message of the server, a dict, before its decoded results."""
         return self._register("on_message", function)
 
-    # Streams.
+    # Sessions.
 
     @overload
     def listen(
@@ -199,40 +203,41 @@ class Client:
         on_error: Optional[Callable[[Any], Any]] = None,
         on_event: Optional[Callable[[Event], Any]] = None,
     ) -> "Union[Session, Sessions]":
-        """Connect, begin to stream ``source``, and return the session once the server accepts audio.
+        """Connect, start to stream ``source``, and return the session once the server accepts audio.
 
         ``source`` is a ``Microphone``, a path, a file, an array with its ``sample_rate``, bytes of PCM, or an
-        iterable of chunks; without one the program calls ``session.send()``. ``sample_rate`` and ``channels``
-        say what arrays, bytes, chunks and raw PCM are; with another path, a microphone, or none, they say
-        what is sent: otherwise 16 kHz, or what a recording has less, and one channel. A source that differs
-        is converted. When a source ends, the session ends in order by itself.
+        iterable of chunks. Without a source, the program calls ``session.send()``. ``sample_rate`` and
+        ``channels`` describe arrays, bytes, chunks and raw PCM. For other files, a microphone or no source,
+        they set the format that is sent (default: one channel at 16 kHz, or at a recording's rate if that is
+        lower). Audio in another format is converted. When the source ends, the session closes by itself.
 
-        ``follow``: the path is that of a WAV or raw PCM file that is still being written. What is there goes
-        at once, the rest as it comes, until the recorder has finished the file or the session is closed.
+        ``follow`` reads a WAV or raw PCM file that is still being written. Audio already in the file is sent
+        at once and the rest as it is written, until the recorder finishes the file or the session is closed.
 
-        ``channels="separate"`` hears each channel of the source by a session of its own and returns
-        ``Sessions``; every ``Transcript`` then says its ``channel``: "left" and "right", "1" to "3" for
-        three, or the names that stand in the place of "separate", such as ``["agent", "customer"]``.
+        ``channels="separate"`` transcribes each channel of the source in a session of its own and returns
+        ``Sessions``. Each ``Transcript`` then has a ``channel``: "left" and "right" for two channels, "1" to
+        "3" for three, or the names given instead of "separate", such as ``["agent", "customer"]``.
 
-        ``gate`` withholds silence: the connection is kept, the clock goes on, and the first syllable of what
-        comes next is there. ``finalize_after`` makes what was said final once the speaker has been silent for
-        so many seconds (0.2 to 10; 0.6 is a good one), long before the server would. Both tell speech from
-        noise by webrtcvad: ``pip install "slng-sync[vad]"``. ``levels`` asks for a ``Level`` 25 times a
-        second, for ``on_event``.
+        ``gate`` sends no audio during silence. The connection stays open, the session's clock goes on, and
+        half a second of pre-roll keeps the first syllable. ``finalize_after`` finalizes after this many
+        seconds of silence (0.2 to 10; 0.6 is a good value) instead of waiting for the server. Both need
+        webrtcvad to detect speech: ``pip install "slng-sync[vad]"``. ``levels`` delivers a ``Level`` to
+        ``on_event`` 25 times a second.
 
-        ``record`` is a WAV file to write, with the audio that is sent: what a gate or a pause withholds is
-        not in it, so that later words stand earlier there than in the transcript. What a crash leaves can be
-        played, but for the last second. ``trace`` is a file for every message and its time, one JSON object
-        a line, for ``replay``: spoken words stand in it, the key does not, and audio only with
-        ``trace_audio``. Where the disk takes no more, the file ends, ``on_error`` is told, and the session
-        goes on. Both must be other files than the source. New files are readable by their owner only.
+        ``record`` writes the audio that is sent to a WAV file. Audio withheld by a gate or a pause is not in
+        it, so later words are earlier in the file than in the transcript. After a crash the file is playable
+        except for the last second. ``trace`` writes each message with its time to a file, one JSON object a
+        line, for ``replay``. It contains the spoken words, never the key, and audio only with
+        ``trace_audio``. If the disk is full, the file ends, ``on_error`` receives an error and the session
+        goes on. Both files must differ from the source. New files are readable by their owner only.
 
-        ``wait=False`` returns at once with the session in ``CONNECTING``; audio is captured from that moment.
-        The event ``Ready`` of a model that sends it, the first transcript, or an error (``on_error``, then
-        ``Closed``) tells how it went. ``on_partial``, ``on_final``, ``on_error`` and ``on_event`` register
-        callbacks for this session only; they run after the client's own.
+        ``wait=False`` returns at once with the session in ``CONNECTING`` and captures audio from then on. A
+        ``Ready`` event (if the model sends one) or the first transcript shows that the connection is open. If
+        it fails, ``on_error`` receives the error, then ``on_event`` receives ``Closed``. ``on_partial``,
+        ``on_final``, ``on_error`` and ``on_event`` are callbacks for this session only and run after the
+        client's own.
 
-        Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError``, ``ConfigurationError``.
+        Raises ``ConnectError`` or a subclass, ``ServerError``, ``AudioError`` or ``ConfigurationError``.
         """
         check_flag("wait", wait)
         callbacks = self._callbacks.also(
@@ -262,18 +267,19 @@ class Client:
         channels: Union[int, Apart, None] = None,
         follow: bool = False,
     ) -> Iterator[Transcript]:
-        """Stream ``source`` and yield the finals as they come, and the partials where they are wanted.
+        """Stream ``source`` and yield each final as it arrives, with ``partials`` each partial too.
 
-        ``follow`` and ``channels`` are those of ``listen``; channels that are heard apart come as each is
-        understood. Raises what ends the stream too early. A loop that is left early closes the session.
+        The other arguments are those of ``listen`` and ``transcribe``. Finals of separate channels are
+        yielded in order of arrival. Raises the error that ends the session early. Leaving the loop early
+        closes the session.
         """
-        heard: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=heard.put)
+        received: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=received.put)
         session = self._session(request)
         open_channels = 1 if isinstance(session, Session) else len(session)
         with session._open():
             while open_channels:
-                item = _get(heard)
+                item = _get(received)
                 if isinstance(item, Transcript) and (item.is_final or partials):
                     yield item
                 open_channels -= isinstance(item, Closed)
@@ -289,13 +295,12 @@ class Client:
         channels: Union[int, Apart, None] = None,
         follow: bool = False,
     ) -> TranscriptLog:
-        """Transcribe ``source`` and return when its last word is there.
+        """Transcribe ``source`` and return the complete transcript.
 
-        ``speed`` is how fast a recording is sent: 1.0 as it is heard, the pace that the models are made for;
-        ``progress`` shows a bar on the terminal. ``follow`` and ``channels`` are those of ``listen``; what
-        was said on channels that are heard apart stands in order of time. Ctrl-C ends in order and returns
-        what there is. An error that comes in the middle has what was understood until then as its
-        ``transcript``.
+        ``speed`` is the pace at which a recording is sent: 1.0 is real time, the pace the models are made
+        for. ``progress`` shows a progress bar on the terminal. The other arguments are those of ``listen``.
+        The finals of separate channels are in order of time. Ctrl-C closes the session and returns the
+        transcript so far. If an error ends the session early, its ``transcript`` holds the transcript so far.
         """
         session = self._session(Request(source, sample_rate, channels, speed, follow, raises=True))
         try:
@@ -310,14 +315,14 @@ class Client:
         return session.transcript
 
     def replay(self, path: Path, *, speed: float = float("inf")) -> TranscriptLog:
-        """Run the callbacks on a session that was traced with ``listen(trace=path)``, without a network.
+        """Replay a session that was traced with ``listen(trace=path)`` offline. Return its transcript.
 
-        They are told what the server said, at the times of the session's clock, in the calling thread; which
-        model it was is in the trace. ``speed`` is how fast: 1.0 as it was, unless said at once. What the
-        client itself had to tell, such as ``Reconnecting``, is not told again. A trace that a crash has cut
-        off is replayed as far as it goes.
+        Calls the callbacks in the calling thread with what the server sent, with the times of the session's
+        clock. The trace names the model. ``speed`` is the pace: 1.0 is the original one (default: no delays).
+        Events of the client itself, such as ``Reconnecting``, are not repeated. If a crash has cut off the
+        trace, its complete lines are replayed.
 
-        Raises ``AudioError`` for a file that cannot be read, or is no such trace.
+        Raises ``AudioError`` if the file cannot be read or is not a trace.
         """
         from .replay import Replay
 
@@ -338,15 +343,15 @@ class Client:
         return Assembly(self._settings, self._dialect, callbacks, self._remember).session(request)
 
     def _remember(self, dialect: Dialect) -> None:
-        """The server takes this form: the next session begins with it."""
+        """Start the next session with this form of the dialect, because the server accepts it."""
         self._dialect = dialect
 
 
-def _get(heard: "queue.SimpleQueue[Any]") -> Any:
-    """The next item. On Windows in slices, or Ctrl-C would not get through."""
+def _get(items: "queue.SimpleQueue[Any]") -> Any:
+    """Return the next item. On Windows a long wait is split, because Ctrl-C does not interrupt it."""
     while True:
         try:
-            return heard.get(timeout=0.5 if os.name == "nt" else None)
+            return items.get(timeout=0.5 if os.name == "nt" else None)
         except queue.Empty:
             continue
 

@@ -16,10 +16,11 @@
      |    `-- DeviceLost
      `-- WaitTimeout (also a TimeoutError)
 
-A key refused by a frame, after the connection was made, is an ``AuthenticationError`` and a
-``ServerError`` at once; so is a used-up quota a ``QuotaError`` and a ``ServerError``.
+If the server refuses the key in a message, after the connection was opened, the error is both an
+``AuthenticationError`` and a ``ServerError``. Likewise an exhausted quota is both a ``QuotaError`` and a
+``ServerError``.
 
-No message holds an API key or a spoken word.
+Error messages never contain an API key or a spoken word.
 """
 
 from typing import Any, Mapping, Optional, Union
@@ -42,11 +43,11 @@ __all__ = [
 
 
 class SlngError(Exception):
-    """The base of all errors of this library.
+    """The base class of all errors of this library.
 
-    ``hint`` says what to do about it and may be empty; ``retryable`` tells whether the same call
-    may work when it is made again later. ``str(error)`` is the message followed by the hint.
-    ``transcript`` is the ``TranscriptLog`` of what ``transcribe`` had understood before, else None.
+    ``message`` says what happened. ``hint`` says what to do about it and may be empty. ``str(error)`` is the
+    message followed by the hint. ``retryable`` is True if the same call may succeed later. ``transcript`` is
+    the ``TranscriptLog`` that ``transcribe`` had collected before the error, otherwise None.
     """
 
     retryable = False
@@ -64,13 +65,15 @@ class SlngError(Exception):
 
 
 class ConfigurationError(SlngError, ValueError):
-    """A wrong value was given; the message names it and says what was expected."""
+    """An argument is invalid. The message names the argument and says which values are valid."""
 
 
 class ConnectError(SlngError):
     """The connection could not be opened.
 
-    ``status`` is the HTTP status of a refused upgrade, else None; ``body`` the start of the answer's text.
+    If the server refused the upgrade, ``status`` is the HTTP status, ``body`` the beginning of the response
+    body and ``headers`` its headers. Otherwise ``status`` is None. ``retry_after`` is the number of seconds
+    to wait before the next attempt, or None.
     """
 
     def __init__(
@@ -92,18 +95,18 @@ class ConnectError(SlngError):
 
 
 class AuthenticationError(ConnectError):
-    """The API key was refused, or none was given."""
+    """The API key is missing or was refused."""
 
 
 class QuotaError(ConnectError):
-    """The account has no credit left, or too much is asked of it at once (402, 429)."""
+    """The account has no credit left (402) or exceeds its rate limit (429)."""
 
 
 class ConnectionLost(SlngError):
-    """A connection broke and could not be restored.
+    """The connection was lost and could not be restored.
 
-    ``code`` and ``reason`` are those of the WebSocket close frame, 1006 where none came; ``unsettled``
-    is how many seconds of audio the server had not answered for.
+    ``code`` and ``reason`` come from the WebSocket close frame; ``code`` is 1006 if there was none.
+    ``unsettled`` is the number of seconds of audio that the server had not acknowledged.
     """
 
     retryable = True
@@ -120,7 +123,8 @@ class ConnectionLost(SlngError):
 class ServerError(SlngError):
     """The server reported an error.
 
-    ``code`` is its name (Reson8) or number (Soniox), ``status`` the HTTP status like it, ``raw`` the frame.
+    ``code`` is the name (Reson8) or the number (Soniox) of the error. ``status`` is the equivalent HTTP
+    status, or None. ``raw`` is the server's message.
     """
 
     code: Union[str, int] = ""
@@ -142,42 +146,42 @@ class ServerError(SlngError):
 
 
 class KeyRefusedInStream(AuthenticationError, ServerError):
-    """The API key was refused by a frame, after the upgrade had been accepted."""
+    """The server accepted the upgrade and refused the API key in a message."""
 
 
 class QuotaRefusedInStream(QuotaError, ServerError):
-    """The quota was reported as used up by a frame, after the upgrade had been accepted."""
+    """The server accepted the upgrade and reported in a message that the quota is exhausted."""
 
 
 class ProtocolError(SlngError):
-    """The server broke the WebSocket protocol or sent more than this client is willing to hold."""
+    """The server violated the WebSocket protocol or sent a message larger than the client's limit."""
 
     retryable = True
 
 
 class SessionClosed(SlngError):
-    """The session was used after its end."""
+    """The session is closed and cannot be used any more."""
 
 
 class AudioError(SlngError):
-    """A microphone or a file could not be read."""
+    """A microphone, an audio file or a trace could not be read."""
 
 
 class DeviceNotFound(AudioError):
-    """No microphone, or none of that name or index."""
+    """There is no microphone, or none with the given name or index."""
 
 
 class DeviceLost(AudioError):
-    """The microphone went away."""
+    """The microphone was disconnected or stopped working."""
 
     retryable = True
 
 
 class WaitTimeout(SlngError, TimeoutError):
-    """Something did not happen within the time that was given for it.
+    """A timeout expired.
 
-    ``taken`` is how many seconds of the audio ``send`` had taken by then, which are sent: what follows them
-    can be sent again.
+    After a timeout of ``send``, ``taken`` is the number of seconds of the given audio that were accepted and
+    will be sent. The rest was not accepted; call ``send`` again with it.
     """
 
     retryable = True

@@ -1,4 +1,4 @@
-"""The library's logger: ``slng_sync``. It never sees a key or a spoken word."""
+"""The library's logger, ``slng_sync``. Log messages never contain a key or a spoken word."""
 
 import logging
 import traceback
@@ -9,5 +9,5 @@ logger = logging.getLogger("slng_sync")
 
 
 def stack_of(error: BaseException) -> str:
-    """Where it was raised, without its own text: that may quote what was said."""
+    """Return the stack trace of ``error`` without its message, which may quote spoken words."""
     return "".join(traceback.format_tb(error.__traceback__))

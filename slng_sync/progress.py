@@ -1,7 +1,4 @@
-"""Lines at the bottom of a terminal that are written anew in place, and the progress bar made of one.
-
-Everything but ``LiveLines`` is pure. Nothing here is needed where no terminal is.
-"""
+"""Live lines at the bottom of a terminal, redrawn in place, and a progress bar."""
 
 import os
 import re
@@ -23,9 +20,9 @@ _WIDTHLESS = ("Mn", "Me", "Cf")
 
 
 def show_progress(session: Union[Session, Sessions], duration: float) -> None:
-    """Wait until the session is over, like ``session.wait()``, with a bar on stderr where that is a terminal.
+    """Wait for the end of the session and show a progress bar if stderr is a terminal.
 
-    ``duration`` is how many seconds of audio there are in all.
+    ``duration`` is the length of the audio in seconds. Raises what ``session.wait()`` raises.
     """
     if not is_terminal(sys.stderr):
         session.wait()
@@ -48,24 +45,25 @@ def _is_over(session: Union[Session, Sessions]) -> bool:
 
 
 def is_terminal(stream: Any) -> bool:
-    """Whether lines on it can be written anew: a terminal that knows how to move its cursor."""
+    """Return whether ``stream`` is a terminal that can move its cursor, so that lines can be redrawn."""
     try:
         return bool(stream.isatty()) and os.environ.get("TERM") != "dumb"
-    except (AttributeError, ValueError):  # There is no stream at all, or it is closed.
+    except (AttributeError, ValueError):
+        # The stream is None or closed.
         return False
 
 
 class LiveLines:
-    """The last lines of a terminal. ``show`` replaces them, ``clear`` takes them away for other output."""
+    """The last lines of a terminal. ``show`` replaces them, ``clear`` removes them before other output."""
 
     def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
         self._count = 0
         self._shown: List[str] = []
-        _understand_escapes()
+        _enable_escapes()
 
     def show(self, lines: List[str]) -> None:
-        """Show these lines, none of them wider than ``columns(stream)``; the same ones again cost nothing."""
+        """Replace the lines. None may be wider than ``columns(stream)``. Unchanged lines are not redrawn."""
         if lines == self._shown:
             return
         self._stream.write(_upwards(self._count) + "\n".join(lines))
@@ -73,18 +71,21 @@ class LiveLines:
         self._count, self._shown = len(lines), list(lines)
 
     def clear(self) -> None:
-        """Leave an empty line where they were, with the cursor at its beginning."""
+        """Erase the lines and leave the cursor at the beginning of an empty line."""
         self.show([])
 
 
 def _upwards(count: int) -> str:
-    """To the beginning of so many lines, with everything below erased."""
+    """Return the escape sequence that moves the cursor up by ``count`` lines and erases everything below."""
     above = f"\x1b[{count - 1}A" if count > 1 else ""
     return f"\r{above}\x1b[J" if count else ""
 
 
 def columns(stream: Any) -> int:
-    """How wide a line on this terminal may be: some less than there is, or the ^C of Ctrl-C would wrap it."""
+    """Return the usable width of the terminal in columns.
+
+    It is three less than the real width. Otherwise the ^C that Ctrl-C prints would wrap the line.
+    """
     try:
         width = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):
@@ -93,12 +94,15 @@ def columns(stream: Any) -> int:
 
 
 def plain(text: str) -> str:
-    """The text in one line, without anything that a terminal would take for a command."""
+    """Return the text in one line, without control characters that a terminal would interpret."""
     return " ".join(_CONTROLS.sub(" ", text).split())
 
 
 def tail(text: str, width: int) -> str:
-    """The end of a text, as much as fits: of what is being said, the newest words matter."""
+    """Return the end of the text that fits into ``width`` columns, after "…" if it was cut.
+
+    The end, because the newest words of a partial matter most.
+    """
     if sum(map(_width, text)) <= width:
         return text
     kept, room = len(text), width - 1
@@ -117,12 +121,12 @@ def _width(character: str) -> int:
 
 
 def bar_line(sent: float, settled: float, duration: float, stream: IO[str]) -> str:
-    """A bar for what was sent of ``duration`` seconds, with figures as far as there is room for them."""
+    """Return a progress bar for ``sent`` of ``duration`` seconds. A narrow terminal gets only the figures."""
     done = min(sent, duration)
     figures = f" {_clock(done)} of {_clock(duration)}"
     if sent >= duration:
-        # Everything went out; what counts now is what was answered for.
-        figures += f", answered for {_clock(min(settled, duration))}"
+        # Everything is sent. From now on the server's acknowledgements show the progress.
+        figures += f", acknowledged {_clock(min(settled, duration))}"
     share = done / duration if duration > 0 else 1.0
     figures = f"{int(100 * share):3d}%{figures}"
     room = columns(stream)
@@ -132,7 +136,7 @@ def bar_line(sent: float, settled: float, duration: float, stream: IO[str]) -> s
 
 
 def _bar(share: float, stream: IO[str]) -> str:
-    """Drawn by rich where it is installed; it knows the colours of the terminal, and ``NO_COLOR``."""
+    """Draw the bar with rich if it is installed. It respects the terminal's colours and ``NO_COLOR``."""
     try:
         from rich.console import Console
         from rich.progress_bar import ProgressBar
@@ -151,8 +155,8 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def _understand_escapes() -> None:
-    """Switch the consoles of older Windows to escape sequences."""
+def _enable_escapes() -> None:
+    """Enable escape sequences in the console of older Windows versions."""
     if os.name == "nt":
-        # An empty command is how cmd.exe is made to do that for the console it shares with us.
+        # cmd.exe enables them for the console that it shares with this process, even for an empty command.
         os.system("")

@@ -1,4 +1,7 @@
-"""Keys out of what a server says: it may repeat them in a body, a header, a frame or a close reason."""
+"""Removal of API keys from what a server sends.
+
+A server may echo a key in a response body, a header, a message or a close reason.
+"""
 
 import json
 from typing import Any, Iterable, List, Mapping
@@ -7,12 +10,12 @@ from urllib.parse import quote
 __all__ = ["Redaction"]
 
 SHORTEST = 6
-"""Characters of a secret; anything shorter is none, and would be found inside ordinary words."""
+"""Minimum length of a secret in characters. Shorter strings would match inside ordinary words."""
 HIDDEN = "***"
 
 
 class Redaction:
-    """Hides secrets, as they are and as JSON or a URL would write them."""
+    """A filter that replaces secrets by ``***``: verbatim, JSON-escaped and URL-encoded."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms: List[str] = []
@@ -22,14 +25,14 @@ class Redaction:
                 forms += [secret, escaped, escaped.replace("/", "\\/"), quote(secret), quote(secret, safe="")]
         self._forms = sorted(set(forms), key=len, reverse=True)
 
-    def text(self, said: str) -> str:
-        """A text without the secrets."""
+    def text(self, text: str) -> str:
+        """Return ``text`` without the secrets."""
         for form in self._forms:
-            said = said.replace(form, HIDDEN)
-        return said
+            text = text.replace(form, HIDDEN)
+        return text
 
     def frame(self, frame: Mapping[str, Any]) -> Mapping[str, Any]:
-        """A decoded frame without the secrets, however they were escaped in it."""
+        """Return a decoded message without the secrets, however they were escaped in it."""
         hidden = {self.text(name): self._value(value) for name, value in frame.items()}
         assert isinstance(hidden, dict)
         return hidden

@@ -1,7 +1,7 @@
-"""A session once more, from its trace: the same conversation over an empty line, with silence for audio.
+"""Offline replay of a session from its trace, with silence in place of the audio.
 
-What was said goes through the same ``StreamProtocol`` and the same decoders as it did then, over a send queue
-whose audio stands where it stood. So the transcripts come out as they did, at their times.
+The recorded messages go through the same ``StreamProtocol`` and the same decoders as in the session. The send
+queue holds silence at the positions of the original audio. So the transcripts and their times are the same.
 """
 
 import functools
@@ -28,16 +28,16 @@ from .waiting import NEVER
 __all__ = ["Replay"]
 
 LONGEST_SLEEP = 60.0
-"""More at once is too long for some system's clock."""
+"""Longest single sleep in seconds. ``time.sleep`` overflows on some systems for longer times."""
 
 
 class Replay:
-    """What a traced session told, in order: transcripts, events and what the server reported as wrong.
+    """The items of a traced session, in order: transcripts, events, and errors that the server reported.
 
-    Iterate over it, once; ``log`` is the transcript so far. ``speed`` is how fast it goes: 1.0 as it was,
-    infinity at once. With ``raw`` each frame of the server comes as well, before what is made of it.
+    Iterate over it once. ``log`` is the transcript so far. ``speed`` is the pace: 1.0 for the original one,
+    infinity for no delays. With ``raw``, each message of the server precedes the items decoded from it.
 
-    Raises ``AudioError`` where the file cannot be read, or makes no sense, with the number of the line.
+    Iterating raises ``AudioError`` if the file cannot be read or is not a valid trace. It names the line.
     """
 
     def __init__(self, path: Path, *, speed: float = float("inf"), raw: bool = False) -> None:
@@ -49,7 +49,7 @@ class Replay:
         self._mailbox = Mailbox(self._items, "manual")
         self._mailbox.start()
         self._delivery = Delivery(self._mailbox)
-        self._talk: Optional[_Talk] = None
+        self._conversation: Optional[_Conversation] = None
         self._unfinished: List[Transcript] = []
         self._refusal: Optional[SlngError] = None
         self._is_over = False
@@ -63,31 +63,31 @@ class Replay:
         begun = time.monotonic()
         for line in read_trace(self._path):
             _sleep_until(begun + line.t / self._speed)
-            self._take(line)
-            yield from self._news()
+            self._replay_line(line)
+            yield from self._new_items()
             if self._is_over:
                 return
-        # Whoever wrote it was killed: nobody has asked for the last words.
+        # The trace has no end because the process was killed. So the session never waited for the last words.
         self._end(complete=False, drained=False)
-        yield from self._news()
+        yield from self._new_items()
 
-    def _news(self) -> List[Any]:
+    def _new_items(self) -> List[Any]:
         self._mailbox.poll()
         return self._items.take()
 
-    def _take(self, line: TraceLine) -> None:
-        if self._talk is not None:
-            self._deliver(self._talk.pass_time(line.t))
+    def _replay_line(self, line: TraceLine) -> None:
+        if self._conversation is not None:
+            self._deliver(self._conversation.advance(line.t))
         if line.dir == "session":
-            self._take_step(line)
-        elif self._talk is None:
+            self._change_state(line)
+        elif self._conversation is None:
             raise damaged(line.name, "has a message before any connection: an older version wrote this trace")
         elif line.dir == "client":
-            self._talk.say(line)
+            self._conversation.send(line)
         elif line.kind == "text":
-            self._deliver(self._talk.hear(line, raw=self._raw))
+            self._deliver(self._conversation.receive(line, raw=self._raw))
 
-    def _take_step(self, line: TraceLine) -> None:
+    def _change_state(self, line: TraceLine) -> None:
         if line.kind == "open":
             self._open(line)
         elif line.kind == "lost":
@@ -98,27 +98,28 @@ class Replay:
 
     def _open(self, line: TraceLine) -> None:
         dialect, audio_format = opened(line)
-        self._talk, self._refusal = _Talk(dialect, audio_format, line.at or 0.0, line.t), None
+        self._conversation = _Conversation(dialect, audio_format, line.at or 0.0, line.t)
+        self._refusal = None
 
     def _lose(self, line: TraceLine) -> None:
-        """What is final of a broken line is told; the rest will be heard again."""
-        if self._talk is None:
+        """Deliver the finals of a lost connection. The audio of the other words was sent again."""
+        if self._conversation is None:
             return
-        failure = self._talk.exchange.failure
-        # Told only where no other connection was tried after it.
+        failure = self._conversation.protocol.failure
+        # A failure is reported only if the session did not try another connection after it.
         self._refusal = failure if failure is not None and not failure.retryable else None
-        last = self._talk.exchange.decoder.end(promote=True)
+        last = self._conversation.protocol.decoder.end(promote=True)
         self._deliver([each for each in last if each.complete])
         self._unfinished = [each for each in last if not each.complete]
-        self._talk = None
+        self._conversation = None
         self._delivery.begin_overlap(line.at or 0.0)
 
     def _end(self, *, complete: bool, drained: bool) -> None:
-        """The last words, what the server reported as wrong, and the end."""
+        """Deliver the last words, the server's error if there is one, and ``Closed``."""
         self._is_over, failure = True, self._refusal
-        if self._talk is not None:
-            failure = self._talk.exchange.failure
-            self._deliver(self._talk.exchange.decoder.end(promote=drained))
+        if self._conversation is not None:
+            failure = self._conversation.protocol.failure
+            self._deliver(self._conversation.protocol.decoder.end(promote=drained))
         elif drained:
             self._deliver(self._unfinished)
         if failure is not None and not complete:
@@ -126,32 +127,33 @@ class Replay:
         self._delivery.put(Closed(complete))
 
     def _deliver(self, items: Iterable[Any]) -> None:
-        if self._delivery.deliver(items) and self._talk is not None:
+        if self._delivery.deliver(items) and self._conversation is not None:
             self._unfinished = []
 
 
 class _Items(Callbacks):
-    """What the mailbox delivers, in the place of callbacks: frames are not unpacked."""
+    """A collector of the items that the mailbox delivers, in place of callbacks."""
 
     def __init__(self) -> None:
         super().__init__()
         self._items: List[Any] = []
 
     def deliver(self, item: Any) -> None:
-        """Keep an item."""
+        """Append an item."""
         self._items.append(item)
 
     def take(self) -> List[Any]:
-        """Return what was kept, and keep it no longer."""
+        """Return the collected items and forget them."""
         items, self._items = self._items, []
         return items
 
 
-class _Talk:
-    """The conversation on one connection, which began at ``begin`` seconds of the session's clock."""
+class _Conversation:
+    """The replay of one connection, whose audio began at ``begin`` seconds of the session's clock."""
 
     def __init__(self, dialect: Dialect, audio_format: AudioFormat, begin: float, now: float) -> None:
-        # What was sent was sent: no message waits here for others, for its cap, for ready or for room.
+        # The trace says when each message was sent. So no message waits for a full chunk, for the rate limit,
+        # for ready or for room in the queue.
         self._queue = SendQueue(
             audio_format,
             capacity_seconds=1e12,
@@ -160,65 +162,65 @@ class _Talk:
             begin=audio_format.frames(begin),
         )
         timing = Timeouts(ready=NEVER, keepalive=NEVER, end_form=NEVER)
-        self.exchange = StreamProtocol(dialect, self._queue, timing, now, RateLimit(now, per_second=NEVER))
+        self.protocol = StreamProtocol(dialect, self._queue, timing, now, RateLimit(now, per_second=NEVER))
         self._now = now
-        self._say()
+        self._flush()
 
-    def pass_time(self, now: float) -> List[Transcript]:
-        """What has waited long enough by now; what was asked for too long ago is given up."""
+    def advance(self, now: float) -> List[Transcript]:
+        """Advance the clock. Return the transcripts whose hold time has expired."""
         self._now = max(self._now, now)
-        self._say()
-        return self.exchange.release(self._now)
+        self._flush()
+        return self.protocol.release(self._now)
 
-    def say(self, line: TraceLine) -> None:
-        """A message of the client's."""
+    def send(self, line: TraceLine) -> None:
+        """Replay a message of the client."""
         if line.what == "audio":
-            self._speak(line)
+            self._send_audio(line)
         elif line.what in (FINALIZE, END):
             self._move_to(line)
             if line.what == FINALIZE or not self._queue.ending:
                 self._queue.request(line.what)
-            self._say()
+            self._flush()
 
-    def hear(self, line: TraceLine, *, raw: bool) -> List[Any]:
-        """A message of the server's, and what it means; with ``raw`` the frame as well."""
+    def receive(self, line: TraceLine, *, raw: bool) -> List[Any]:
+        """Replay a message of the server. Return the decoded items, with ``raw`` the message first."""
         frame = parse(line.data.encode("utf-8", "replace")) if isinstance(line.data, str) else None
         if frame is None:
             return []
-        heard: List[Any] = self.exchange.handle_message(frame, self._now)
-        return [RawFrame(frame), *heard] if raw else heard
+        items: List[Any] = self.protocol.handle_message(frame, self._now)
+        return [RawFrame(frame), *items] if raw else items
 
-    def _speak(self, line: TraceLine) -> None:
+    def _send_audio(self, line: TraceLine) -> None:
         if line.seconds is None:
-            raise damaged(line.name, "has audio of no length")
+            raise damaged(line.name, "has audio without a length")
         if line.at is None:
             self._queue.padding(line.seconds)
             return
         self._move_to(line)
         frames = self._queue.audio_format.frames(line.seconds)
         self._queue.put(_silence(frames * self._queue.audio_format.frame_bytes))
-        # It went out, so it might.
-        self.exchange.ready = True
-        self._say()
+        # The session sent this audio, so the server was ready.
+        self.protocol.ready = True
+        self._flush()
 
     def _move_to(self, line: TraceLine) -> None:
-        """Let the session's clock go on to where a message belongs."""
+        """Advance the session's clock to the position of a message."""
         if line.at is None:
             return
         gap = self._queue.audio_format.frames(line.at) - self._queue.captured
         if gap < 0:
-            raise damaged(line.name, "goes back in time: its audio was sent before")
+            raise damaged(line.name, "goes back in time: an earlier line has sent this audio")
         self._queue.skip(gap)
 
-    def _say(self) -> None:
-        """Let the exchange say what it has to say; nobody hears it."""
-        while self.exchange.next_message(self._now) is not None:
+    def _flush(self) -> None:
+        """Take all messages from the protocol, as if they were sent."""
+        while self.protocol.next_message(self._now) is not None:
             pass
 
 
 @functools.lru_cache(maxsize=8)
 def _silence(size: int) -> bytes:
-    """The same again where it can be: the queue may keep hours of it."""
+    """Return ``size`` zero bytes, the same object for recent sizes: the queue may keep hours of silence."""
     return bytes(size)
 
 

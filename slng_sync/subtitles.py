@@ -1,12 +1,12 @@
-"""Finals become subtitles: SRT and WebVTT. Pure: transcripts in, text out.
+"""Conversion of finals to SRT and WebVTT subtitles. Pure: takes transcripts, returns text.
 
-A cue is at most two lines of 42 columns and at most 6 seconds; it is shown for at least a second
-unless the next one is due. A new one begins at a change of speaker, after a pause and after a sentence. Cues
-never overlap and their times only grow, whatever the server's times do.
+A cue has at most two lines of 42 columns and lasts at most 6 seconds. It lasts at least one second unless the
+next cue begins earlier. A new cue begins when the speaker changes, after a pause and after a sentence. Cues
+never overlap and their times always increase, even if the server's times do not.
 
-Where the server gave no times for the words, they are spread evenly over the final, by their length.
-A final without times of its own begins where the one before it ends, and is taken to be spoken at 15
-characters a second, as far as there is room before the next time that is known.
+If the server sent no times for the words of a final, the final's duration is divided among them by length.
+A final without times begins at the end of the previous one. Its duration is estimated at 15 characters a
+second, limited by the next known time.
 """
 
 import re
@@ -27,7 +27,7 @@ SENTENCE_END = re.compile(r"""[.!?…。！？]["'”’»)\]]*$""")
 
 
 class Cue(NamedTuple):
-    """One subtitle. ``start`` and ``end`` in milliseconds; ``label`` is set where the speaker is new."""
+    """One subtitle. ``start`` and ``end`` are in milliseconds. ``label`` names the speaker after a change."""
 
     start: int
     end: int
@@ -37,7 +37,7 @@ class Cue(NamedTuple):
 
 
 class _Piece(NamedTuple):
-    """A stretch of text that is not broken: a word, with its punctuation and the blank after it, if any."""
+    """A part of the text that is not broken: a word with its punctuation and the following blank, if any."""
 
     text: str
     start: float
@@ -47,17 +47,17 @@ class _Piece(NamedTuple):
 
 
 def to_srt(finals: Sequence[Transcript], *, translation: bool = False) -> str:
-    """SubRip: a speaker's name stands before the first words of each turn."""
+    """Return the finals as SubRip. The first cue of each turn begins with the speaker's name."""
     blocks = []
     for number, cue in enumerate(cut(finals, translation=translation), 1):
-        # An arrow inside the text would look like a line of times.
+        # A parser would take an arrow in the text for a line of times.
         text = (cue.label + "\n".join(cue.lines)).replace("-->", "->")
         blocks.append(f"{number}\n{_time(cue.start, ',')} --> {_time(cue.end, ',')}\n{text}\n")
     return "\n".join(blocks)
 
 
 def to_vtt(finals: Sequence[Transcript], *, translation: bool = False) -> str:
-    """WebVTT: each cue names its speaker as a voice."""
+    """Return the finals as WebVTT. Each cue names its speaker in a voice tag."""
     blocks = ["WEBVTT\n"]
     for cue in cut(finals, translation=translation):
         voice = "" if cue.speaker is None else f"<v {_escaped(speaker_name(cue.speaker))}>"
@@ -67,13 +67,16 @@ def to_vtt(finals: Sequence[Transcript], *, translation: bool = False) -> str:
 
 
 def speaker_name(speaker: Optional[str]) -> str:
-    """What to call a speaker: servers number them, ``"1"``; a name stays as it is."""
+    """Return the displayed name of a speaker: "Speaker 1" for the number "1", otherwise the name itself."""
     name = " ".join((speaker or "").split())
     return f"Speaker {name}" if name.isdigit() else name
 
 
 def voice(channel: Optional[str], speaker: Optional[str]) -> Optional[str]:
-    """Who speaks, where channels are heard apart: the channel, and whom the server tells apart on it."""
+    """Return the speaker's label with the channel, if channels are transcribed separately.
+
+    The label names the channel, followed by the speaker if the server distinguishes speakers on it.
+    """
     if channel is None:
         return speaker
     name = f"Channel {channel}" if channel.isdigit() else channel
@@ -81,7 +84,7 @@ def voice(channel: Optional[str], speaker: Optional[str]) -> Optional[str]:
 
 
 def cut(finals: Sequence[Transcript], *, translation: bool = False) -> List[Cue]:
-    """Cut finals into cues, in one pass: the cost grows with the number of words and no faster."""
+    """Return the finals as cues. Takes time linear in the number of words."""
     drafts: List[_Draft] = []
     speaker: Optional[str] = None
     for piece in _pieces(finals, translation):
@@ -103,7 +106,7 @@ class _Draft:
         self._column = _columns(label + piece.text)
 
     def take(self, piece: _Piece) -> bool:
-        """Add the piece, or tell that it has to begin a new cue."""
+        """Add the piece and return True, or return False if it has to begin a new cue."""
         if self._ends_before(piece):
             return False
         if self._column + _columns(piece.text.rstrip()) <= LINE_COLUMNS:
@@ -141,49 +144,57 @@ def _timed(drafts: Sequence[_Draft]) -> List[Cue]:
 
 
 def _pieces(finals: Sequence[Transcript], translation: bool) -> Iterator[_Piece]:
-    """Everything that is shown, in order, with times; the end of a final counts as the end of a sentence."""
+    """Yield the displayed text in order, with times. The end of a final counts as the end of a sentence."""
     for final, (start, end) in zip(finals, _spans(finals)):
         translated = final.translation if translation else None
         text = " ".join((translated.text if translated else final.text).split())
         timed = () if translated else final.words
         speaker = voice(final.channel, final.speaker)
-        pieces = _spoken(text, timed, final) or list(_spread(text, start, end, speaker))
+        pieces = _pieces_of_words(text, timed, final) or list(_spread(text, start, end, speaker))
         if pieces:
             pieces[-1] = pieces[-1]._replace(text=pieces[-1].text.rstrip() + " ", ends_sentence=True)
         yield from pieces
 
 
-def _spoken(text: str, words: Sequence[Word], final: Transcript) -> List[_Piece]:
-    """Cut the text before each word and give each piece its word's times; nothing if they don't fit together.
+def _pieces_of_words(text: str, words: Sequence[Word], final: Transcript) -> List[_Piece]:
+    """Cut the text before each word and give each piece the times of its word.
 
-    The pieces are cut from the text, so that they join to it again whatever stands between the words:
-    punctuation, blanks, or nothing, as in Chinese.
+    Returns an empty list if the words do not match the text or lack times. Joining the pieces gives the text
+    again, whatever separates the words: punctuation, blanks, or nothing, as in Chinese.
     """
-    # Servers write "Hello" in the text and "hello" among the words.
+    cuts = _cuts_before_words(text, words)
+    if not cuts:
+        return []
+    pieces: List[_Piece] = []
+    for word, begin, stop in zip(words, [0, *cuts[1:]], [*cuts[1:], len(text)]):
+        if word.start is None or word.end is None:
+            return []
+        speaker = voice(final.channel, word.speaker or final.speaker)
+        pieces.extend(_spread(text[begin:stop], word.start, word.end, speaker))
+    return pieces
+
+
+def _cuts_before_words(text: str, words: Sequence[Word]) -> List[int]:
+    """Return where to cut the text before each word, or an empty list if a word is not in the text."""
+    # A server may write "Hello" in the text and "hello" in the list of words.
     searched = text.lower() if len(text.lower()) == len(text) else text
     cuts: List[int] = []
     position = 0
     for word in words:
         sought = " ".join(word.text.split())
         found = searched.find(sought.lower(), position)
-        if found < 0 or not sought or word.start is None or word.end is None:
+        if found < 0 or not sought:
             return []
-        # What opens a word, such as a quotation mark, belongs to it: cut after the blank before it.
+        # An opening quotation mark belongs to its word, so cut after the blank that precedes it.
         cuts.append(
             max(position, text.rfind(" ", position, found) + 1) if " " in text[position:found] else found
         )
         position = found + len(sought)
-    pieces: List[_Piece] = []
-    for word, begin, stop in zip(words, [0, *cuts[1:]], [*cuts[1:], len(text)]):
-        assert word.start is not None
-        assert word.end is not None
-        speaker = voice(final.channel, word.speaker or final.speaker)
-        pieces.extend(_spread(text[begin:stop], word.start, word.end, speaker))
-    return pieces
+    return cuts
 
 
 def _spread(text: str, start: float, end: float, speaker: Optional[str]) -> Iterator[_Piece]:
-    """Cut the text at its blanks, and what is longer than a line anywhere; spread the time by length."""
+    """Cut the text at blanks and words longer than a line anywhere. Divide the time by length."""
     scale = (end - start) / max(1, len(text))
     for match in re.finditer(r"\S+\s*", text):
         for begin, part in _line_lengths(match.group()):
@@ -204,41 +215,41 @@ def _line_lengths(text: str) -> Iterator[Tuple[int, str]]:
 
 
 def _spans(finals: Sequence[Transcript]) -> List[Tuple[float, float]]:
-    """Where each final begins and ends: as told, else guessed from its neighbours and its length."""
-    told = [_told_span(final) for final in finals]
+    """Return the start and end of each final: the known ones, or estimates from its neighbours and length."""
+    known = [_known_span(final) for final in finals]
     limits: List[Optional[float]] = []
     following: Optional[float] = None
-    for start, _ in reversed(told):
+    for start, _ in reversed(known):
         limits.append(following)
         following = following if start is None else start
     spans: List[Tuple[float, float]] = []
     previous = 0.0
-    for final, span, limit in zip(finals, told, reversed(limits)):
+    for final, span, limit in zip(finals, known, reversed(limits)):
         spans.append(_span(span, len(final.text) / CHARACTERS_PER_SECOND, previous, limit))
         previous = spans[-1][1]
     return spans
 
 
 def _span(
-    told: Tuple[Optional[float], Optional[float]], guess: float, previous: float, limit: Optional[float]
+    known: Tuple[Optional[float], Optional[float]], estimate: float, previous: float, limit: Optional[float]
 ) -> Tuple[float, float]:
-    start, end = told
+    start, end = known
     if start is None:
-        start = previous if end is None else max(previous, end - guess)
+        start = previous if end is None else max(previous, end - estimate)
     if end is None:
-        # A limit that lies before the start comes from times that go back: no help.
-        end = start + guess if limit is None or limit <= start else min(start + guess, limit)
+        # A limit before the start comes from times that go backwards. Ignore it.
+        end = start + estimate if limit is None or limit <= start else min(start + estimate, limit)
     return start, max(start, end)
 
 
-def _told_span(final: Transcript) -> Tuple[Optional[float], Optional[float]]:
+def _known_span(final: Transcript) -> Tuple[Optional[float], Optional[float]]:
     starts: Iterable[Optional[float]] = (final.start, *(word.start for word in final.words))
     ends: Iterable[Optional[float]] = (final.end, *(word.end for word in reversed(final.words)))
     return next((x for x in starts if x is not None), None), next((x for x in ends if x is not None), None)
 
 
 def _columns(text: str) -> int:
-    """How wide the text is: Chinese and Japanese characters take two columns."""
+    """Return the width of the text in columns. Chinese and Japanese characters take two."""
     if text.isascii():
         return len(text)
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

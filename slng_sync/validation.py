@@ -1,4 +1,4 @@
-"""Checks of what a program gives: each names the argument, and says what was expected."""
+"""Checks of arguments. Each error names the argument and says which values are valid."""
 
 import os
 from typing import Optional, Union
@@ -11,7 +11,7 @@ Path = Union[str, "os.PathLike[str]"]
 
 
 def check_seconds(name: str, value: object, low: float, high: float) -> float:
-    """Return a number of seconds in a range."""
+    """Return ``value`` as a float. Raises ``ConfigurationError`` unless it is from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise ConfigurationError(
             f"{name} must be a number of seconds from {low:g} to {high:g}, not {value!r}."
@@ -20,28 +20,31 @@ def check_seconds(name: str, value: object, low: float, high: float) -> float:
 
 
 def check_timeout(timeout: Optional[float]) -> None:
-    """Refuse what is neither None nor a number of seconds to wait."""
+    """Raise ``ConfigurationError`` unless ``timeout`` is None or a number of seconds >= 0."""
     valid = timeout is None or (
         isinstance(timeout, (int, float)) and not isinstance(timeout, bool) and timeout >= 0
     )
     if not valid:
-        raise ConfigurationError(f"timeout must be a number of seconds, 0 or more, not {timeout!r}.")
+        raise ConfigurationError(f"timeout must be None or a number of seconds >= 0, not {timeout!r}.")
 
 
 def check_flag(name: str, value: object) -> None:
-    """Refuse what is neither True nor False."""
+    """Raise ``ConfigurationError`` unless ``value`` is True or False."""
     if not isinstance(value, bool):
         raise ConfigurationError(f"{name} must be True or False, not {value!r}.")
 
 
 def check_count(name: str, value: object) -> None:
-    """Refuse what is no number to count with."""
+    """Raise ``ConfigurationError`` unless ``value`` is an integer >= 0."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ConfigurationError(f"{name} must be an integer, 0 or more, not {value!r}.")
+        raise ConfigurationError(f"{name} must be an integer >= 0, not {value!r}.")
 
 
 def check_folder(name: str, folder: Optional[Path]) -> Optional[str]:
-    """Return the folder's full path, making it where needed."""
+    """Return the absolute path of ``folder``, created if necessary, or None for None.
+
+    Raises ``ConfigurationError`` if ``folder`` is not a path or is not writable.
+    """
     if folder is None:
         return None
     if not isinstance(folder, (str, os.PathLike)):
@@ -54,7 +57,5 @@ def check_folder(name: str, folder: Optional[Path]) -> Optional[str]:
         tempfile.TemporaryFile(dir=path).close()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ConfigurationError(
-            f"{name}: {path!r} is no folder that can be written to ({reason})."
-        ) from error
+        raise ConfigurationError(f"{name}: the folder {path!r} is not writable ({reason}).") from error
     return path

@@ -1,4 +1,4 @@
-"""Waiting for a change so that it can always be interrupted, and telling it so that it costs little."""
+"""Waits that Ctrl-C can interrupt, and cheap notification of the waiting threads."""
 
 import os
 import threading
@@ -11,13 +11,13 @@ __all__ = ["NEVER", "Changes", "within"]
 
 NEVER = float("inf")
 SLICE = 0.5 if os.name == "nt" else NEVER
-"""On Windows Ctrl-C does not get through a wait: there it is cut into slices."""
+"""Longest single wait in seconds. On Windows, Ctrl-C does not interrupt a wait, so long waits are split."""
 
 Result = TypeVar("Result")
 
 
 class Changes:
-    """A lock, and a way to wait for what changes under it."""
+    """A lock, and a condition to wait for changes of what the lock guards."""
 
     __slots__ = ("_condition", "_waiting", "lock")
 
@@ -26,15 +26,19 @@ class Changes:
         self._condition = threading.Condition(self.lock)
         self._waiting = 0
 
-    def tell(self) -> None:
-        """Let waiting threads evaluate their conditions again. Call this after a change."""
-        # A thread counts itself before it evaluates its condition: it is counted here, or sees the change.
+    def notify(self) -> None:
+        """Make waiting threads evaluate their conditions again. Call this after a change."""
+        # A thread increments the count before it evaluates its condition. So either it is counted here, or
+        # it sees the change.
         if self._waiting:
             with self.lock:
                 self._condition.notify_all()
 
     def wait_for(self, holds: Callable[[], object], timeout: Optional[float]) -> bool:
-        """Wait until something holds; False where time was up. It is asked with the lock held."""
+        """Wait until ``holds()`` is true. Return False after ``timeout`` seconds.
+
+        ``holds`` is called with the lock held.
+        """
         until = NEVER if timeout is None else time.monotonic() + timeout
         with self.lock:
             self._waiting += 1
@@ -50,9 +54,9 @@ class Changes:
 
 
 def within(seconds: float, call: Callable[[], Result]) -> Result:
-    """Call a function that may hang, on a thread of its own; ``WaitTimeout`` after so many seconds.
+    """Call a function that may hang on a thread of its own and return its result.
 
-    Ctrl-C gets through at any time.
+    Raises ``WaitTimeout`` after ``seconds`` and leaves the thread running. Ctrl-C interrupts the wait.
     """
     results: List[Result] = []
     errors: List[BaseException] = []
@@ -63,7 +67,7 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
         except BaseException as error:
             errors.append(error)
 
-    # A daemon: what hangs must not keep the program from its end.
+    # A daemon thread, because a call that hangs must not keep the process from exiting.
     thread = threading.Thread(target=run, name="slng-call", daemon=True)
     thread.start()
     until = time.monotonic() + seconds
@@ -72,5 +76,5 @@ def within(seconds: float, call: Callable[[], Result]) -> Result:
     if errors:
         raise errors[0]
     if not results:
-        raise WaitTimeout(f"There was no answer within {seconds:g} s.")
+        raise WaitTimeout(f"No answer within {seconds:g} s.")
     return results[0]

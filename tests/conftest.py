@@ -1,4 +1,4 @@
-"""What every test has to leave behind: no thread, no file descriptor, no child process.
+"""No test may leave a thread, a file descriptor or a child process behind.
 
 The checks run after each test without being asked for. What ends by itself gets a few seconds to do so.
 """
@@ -18,25 +18,25 @@ from typing import Callable, Generator, Iterator, List, Set
 import pytest
 
 with warnings.catch_warnings():
-    # On a Python that has come to its end, what this imports says so.
+    # On a Python that is out of support, a package imported here warns about it.
     warnings.simplefilter("ignore")
     import trustme
 
 GRACE = 5.0
 PROC = Path("/proc/self")
-# Opened once by Python or a library when it is first needed, and kept for good.
+# Python or a library opens these on first use and never closes them.
 KEPT_FOR_GOOD = ("/dev/urandom", "/dev/random", "/dev/null")
 
 _NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ws_proxy", "wss_proxy")
 _OWN = ("SLNG_API_KEY", "SLNG_BASE_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "WEBSOCKET_CLIENT_CA_BUNDLE")
-# Left out of the core of the suite, which every Python runs: the whole of it runs on one.
+# Not in the core of the suite, which every Python runs. Only one Python runs the whole suite.
 SLOW_FOLDERS = {"cli", "transport", "gateway"}
 
 failed = pytest.StashKey[bool]()
 
 
 def pytest_configure() -> None:
-    # A shell that runs the tests in the background has switched Ctrl-C off, for our children as well.
+    # A shell that runs the tests in the background ignores Ctrl-C, and the child processes inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -57,7 +57,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session", autouse=True)
 def _resource_tracker() -> None:
-    """Start multiprocessing's helper process now, so that no single test is charged for it."""
+    """Start multiprocessing's helper process now, so that it does not count as a leak of one test."""
     if hasattr(os, "fork"):
         resource_tracker.ensure_running()
 
@@ -73,13 +73,13 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         *_left("child process", lambda: _describe_children(_children() - children)),
         *_left("file descriptor", lambda: list((_descriptors() - descriptors).elements())),
     ]
-    # A failed test holds its objects in the traceback; one report about it is enough.
+    # The traceback of a failed test keeps its objects alive. One report about the test is enough.
     if left and not request.node.stash.get(failed, False):
         pytest.fail("The test left behind:\n" + "\n".join(f"  {each}" for each in left), pytrace=False)
 
 
 def _left(kind: str, remaining: Callable[[], List[str]]) -> List[str]:
-    """Ask until nothing remains, at most for the grace time."""
+    """Poll until nothing remains, at most for the grace time."""
     deadline = time.monotonic() + GRACE
     found = remaining()
     if found:
@@ -91,7 +91,7 @@ def _left(kind: str, remaining: Callable[[], List[str]]) -> List[str]:
 
 
 def _threads_since(before: Set[threading.Thread]) -> List[str]:
-    # A dummy stands for a thread that Python did not start, and is never seen to end.
+    # A dummy represents a thread that Python did not start. It never appears to end.
     return [
         repr(thread)
         for thread in threading.enumerate()
@@ -100,7 +100,7 @@ def _threads_since(before: Set[threading.Thread]) -> List[str]:
 
 
 def _descriptors() -> "Counter[str]":
-    """What the open file descriptors point to. Counted by kind for sockets and pipes, which have numbers."""
+    """Return what the open file descriptors point to. Sockets and pipes are counted by kind."""
     found: Counter[str] = Counter()
     if not PROC.exists():
         return found
@@ -115,7 +115,7 @@ def _descriptors() -> "Counter[str]":
 
 
 def _children() -> Set[int]:
-    """The process ids of the children of all our threads, zombies included."""
+    """Return the process ids of the children of all threads of this process, including zombies."""
     children: Set[int] = set()
     for path in PROC.glob("task/*/children"):
         try:
@@ -136,7 +136,7 @@ def _describe_children(pids: Set[int]) -> List[str]:
     return found
 
 
-# What tests of connections need: an environment that names no proxy, no key and no gateway; certificates.
+# For tests of connections: an environment without proxy, key and gateway, and certificates.
 
 
 @pytest.fixture(autouse=True)
@@ -147,13 +147,13 @@ def _plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def authority() -> trustme.CA:
-    """A certificate authority that no system knows."""
+    """Return a certificate authority that no system trusts."""
     return trustme.CA()
 
 
 @pytest.fixture(scope="session")
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    """TLS for a server on loopback, with a certificate of the authority."""
+    """Return a TLS context for a server on loopback, with a certificate of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context
@@ -161,7 +161,7 @@ def server_context(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture(scope="session")
 def ca_file(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The authority's certificate as a PEM file."""
+    """Return the path of the authority's certificate, a PEM file."""
     path = tmp_path_factory.mktemp("authority") / "ca.pem"
     authority.cert_pem.write_to_path(str(path))
     return str(path)

@@ -1,4 +1,4 @@
-"""What a client's callbacks were told: kept in order, and waited for."""
+"""A recorder for a client's callbacks: keeps what they receive in order, and waits for it."""
 
 import threading
 from typing import Any, Callable, List, Type
@@ -9,7 +9,7 @@ PATIENCE = 20.0
 
 
 class Heard:
-    """Give it to a client as every callback; ``threads`` says on which threads it was called."""
+    """A recorder to pass to a client as every callback. ``threads`` holds the threads that called it."""
 
     def __init__(self) -> None:
         self.items: List[Any] = []
@@ -38,6 +38,6 @@ class Heard:
             assert self._changed.wait_for(condition, PATIENCE), self.items
 
     def wait_for_one(self, kind: Type[Any], count: int = 1) -> Any:
-        """The first of a kind, or the ``count``-th."""
+        """Wait for the ``count``-th item of a kind and return it."""
         self.wait_for(lambda: len(self.of(kind)) >= count)
         return self.of(kind)[count - 1]

@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "slng_sync"
 
-# From the ground up. A module imports from its own room and from those below; rooms on one level are apart.
+# From the bottom up. A module imports from its own package and from lower levels, not from the same level.
 LEVELS: List[Set[str]] = [
     {"_version"},
     {"errors", "log", "redaction", "waiting", "system_limits"},
@@ -27,9 +27,9 @@ LEVELS: List[Set[str]] = [
     {"cli", "doctor"},
     {"__main__"},
 ]
-# Few names that a level may know of its own level.
+# The few names that a level may import from its own level.
 BESIDE = {("system_limits", "errors"), ("waiting", "errors"), ("transcript", "subtitles"), ("cli", "doctor")}
-# The gateway is a program of its own: a test server that shared the client's code would share its mistakes.
+# The gateway is a separate program. A test server that shared the client's code would share its bugs.
 GATEWAY = {"gateway", "errors", "audio.format"}
 ONLY_IN = {"websocket": "transport.limited_websocket", "pyaudio": "microphone.portaudio"}
 HEAVY = ("numpy", "pyaudio", "websockets", "rich", "soundfile", "soxr", "pocketsphinx")
@@ -55,7 +55,7 @@ def name_of(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[Tuple[bool, str]]:
-    """Every module that a file imports, wherever in it: (is it ours?, its name)."""
+    """Return every module that a file imports, anywhere in it, as (is part of slng_sync, name)."""
     package = list(path.parts[:-1])
     known = {name_of(each) for each in MODULES}
     for node in ast.walk(ast.parse((PACKAGE / path).read_text("utf-8"))):
@@ -77,7 +77,7 @@ def imports(path: Path) -> Iterator[Tuple[bool, str]]:
 
 
 def level(name: str) -> int:
-    """The level of a module: that of its room."""
+    """Return the level of a module, which is that of its package."""
     room = name.split(".")[0]
     return next(height for height, names in enumerate(LEVELS) if room in names)
 

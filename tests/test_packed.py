@@ -58,7 +58,7 @@ def test_what_is_nested_too_deeply_stays_as_it_is() -> None:
     try:
         assert PackedMessage({"a": value})["a"] is value
     finally:
-        # One level after the other: Python would free it in one go, and some versions not survive that.
+        # Free one level at a time. Freeing all at once recurses, and some Python versions crash.
         while value:
             value = value.pop()
 
@@ -81,7 +81,7 @@ def test_a_final_holds_no_large_message_unpacked(dialect: Dialect) -> None:
 
 
 def utterance(at: float) -> Any:
-    """A frame with fifty tokens and an endpoint, as Soniox ends what was said in five seconds."""
+    """Return a message with fifty tokens and an endpoint, as Soniox sends after five seconds of speech."""
     tokens = [
         {
             "text": f" word{each}",
@@ -96,7 +96,7 @@ def utterance(at: float) -> Any:
 
 
 def heard(count: int) -> TranscriptLog:
-    """The transcript of so many utterances, each of which a program has looked at."""
+    """Return the transcript of ``count`` utterances, each of which a program has read."""
     decode = Soniox().decoder(SendQueue(AudioFormat(16000, 1)).timeline())
     log = TranscriptLog()
     for number in range(count):
@@ -108,7 +108,7 @@ def heard(count: int) -> TranscriptLog:
 
 
 def test_what_was_said_takes_a_few_kilobytes_for_each_final() -> None:
-    """With its fifty words and the frame it came in, of which nothing is lost."""
+    """Including its fifty words and its message, of which nothing is lost."""
     heard(2)
     tracemalloc.start()
     try:

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "slng_sync"
 
 
 def modules() -> Iterator[str]:
-    """Every module that says what is public in it."""
+    """Return every module with an ``__all__``."""
     for path in sorted(PACKAGE.rglob("*.py")):
         tree = ast.parse(path.read_text("utf-8"))
         names = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]

@@ -1,4 +1,4 @@
-"""What the README shows is what there is."""
+"""The README matches the package."""
 
 import ast
 import os
@@ -19,20 +19,20 @@ def programs() -> List[str]:
 
 
 def statements(program: str) -> List[str]:
-    """A program without comments, layout, and the docstring at its top."""
+    """Return the statements of a program, without comments, layout and module docstring."""
     body = ast.parse(program).body
     is_docstring = isinstance(body[0], ast.Expr) and isinstance(body[0].value, ast.Constant)
     return [ast.dump(each) for each in (body[1:] if is_docstring else body)]
 
 
 def test_the_whole_program_is_the_sample() -> None:
-    """The sample is executed by a test of its own, with a microphone."""
+    """Another test runs the sample with a microphone."""
     sample = (ROOT / "samples" / "microphone.py").read_text(encoding="utf-8")
     assert statements(programs()[0]) == statements(sample)
 
 
 def test_the_program_for_tests_runs() -> None:
-    """The lines about the local gateway, with a little audio put in."""
+    """Run the lines about the local gateway, with some audio added."""
     program = next(each for each in programs() if "LocalGateway" in each)
     heard: Dict[str, Any] = {}
     exec(program + "    log = client.transcribe(bytes(32000 * 4), sample_rate=16000, speed=50)\n", heard)
@@ -41,19 +41,19 @@ def test_the_program_for_tests_runs() -> None:
 
 @pytest.mark.parametrize("command", ["samples/first_run.sh", "tests/run.sh"])
 def test_the_two_commands_can_be_typed(command: str) -> None:
-    """They stand in the README by themselves, and are programs."""
+    """They are in the README on lines of their own, and are executable."""
     assert f"\n    {command}\n" in README
     assert os.access(ROOT / command, os.X_OK)
 
 
 def test_the_names_in_the_table_exist() -> None:
-    """Every error that the README draws is one of the package's."""
+    """Every error in the README's tree exists in the package."""
     drawn = re.findall(r"^ +(\w+(?:Error|Lost|Closed|Found|Timeout))\b", README, re.MULTILINE)
     assert len(drawn) >= 10
     assert all(hasattr(slng_sync, name) for name in drawn)
 
 
 def test_what_is_linked_is_there() -> None:
-    """Links to files of the project lead somewhere."""
+    """Links to files of the project point to existing files."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)\)", README):
         assert (ROOT / target).exists(), target

@@ -1,4 +1,4 @@
-"""A session's trace, told once more: the same words at the same times, without a server."""
+"""Replay of a session's trace: the same words at the same times, without a server."""
 
 import json
 import threading
@@ -37,7 +37,7 @@ OF_THE_SERVER = (Ready, Flushed, Endpoint, Closed)
 
 
 def replayed(path: Path, **options: Any) -> Heard:
-    """What a program with other callbacks, another model and no gateway is told."""
+    """Replay a trace with other callbacks, another model and no gateway. Return what they received."""
     heard = Heard()
     client = client_for("ws://127.0.0.1:9", Soniox(), heard)
     log = client.replay(path, **options)
@@ -50,14 +50,14 @@ def finals(heard: Heard) -> List[Transcript]:
 
 
 def assert_same(again: Heard, heard: Heard) -> None:
-    """Each final with its text, times, words and speakers; each event of the server's; no partial less."""
+    """Compare finals with text, times, words and speakers, events of the server, and partials."""
     assert finals(again) == finals(heard)
     assert [final.words for final in finals(again)] == [final.words for final in finals(heard)]
 
-    def told(items: Heard) -> List[Any]:
+    def from_server(items: Heard) -> List[Any]:
         return [item for item in items.items if isinstance(item, OF_THE_SERVER) or _is_final(item)]
 
-    assert told(again) == told(heard)
+    assert from_server(again) == from_server(heard)
     rest = iter(again.of(Transcript))
     assert all(transcript in rest for transcript in heard.of(Transcript))
 
@@ -66,12 +66,12 @@ def _is_final(item: object) -> bool:
     return isinstance(item, Transcript) and item.is_final
 
 
-# What was said comes again
+# Transcripts are the same
 
 
 @BOTH
 @pytest.mark.parametrize("audio", [False, True])
-def test_a_session_is_told_again_as_it_was(dialect: Dialect, audio: bool, tmp_path: Path) -> None:
+def test_a_session_is_replayed_unchanged(dialect: Dialect, audio: bool, tmp_path: Path) -> None:
     """Words, times and events, whether or not the audio is in the trace."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     script = Script.numbered(30, utterance=4)
@@ -88,8 +88,8 @@ def test_a_session_is_told_again_as_it_was(dialect: Dialect, audio: bool, tmp_pa
 
 @BOTH
 @pytest.mark.parametrize("cut", CUTS)
-def test_a_session_with_a_broken_connection_is_told_again(dialect: Dialect, cut: str, tmp_path: Path) -> None:
-    """What went out twice is heard once, and the session's clock goes on."""
+def test_a_session_with_a_lost_connection_is_replayed(dialect: Dialect, cut: str, tmp_path: Path) -> None:
+    """Audio that was sent twice is transcribed once, and the session's clock goes on."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     script = Script.numbered(40, utterance=5)
     faults = [Faults(trouble=CUTS[cut](7.3)), Faults(trouble=CUTS[cut](4.1)), Faults()]
@@ -104,8 +104,8 @@ def test_a_session_with_a_broken_connection_is_told_again(dialect: Dialect, cut:
     assert_same(replayed(path), heard)
 
 
-def test_speakers_languages_and_translations_are_told_again(tmp_path: Path) -> None:
-    """With the options of then, which the client that replays it does not have."""
+def test_speakers_languages_and_translations_are_replayed(tmp_path: Path) -> None:
+    """The trace has the options of the original session. The replaying client has others."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     words = [
         ScriptWord("hello", 0.0, 0.4, "1", "en", "bonjour", endpoint=True),
@@ -127,7 +127,7 @@ def test_speakers_languages_and_translations_are_told_again(tmp_path: Path) -> N
 
 
 class Speaker:
-    """A microphone whose user presses Pause after each second of five; time goes on."""
+    """A microphone that is paused after each of five seconds, while the clock goes on."""
 
     live = True
 
@@ -145,8 +145,8 @@ class Speaker:
 
 
 @BOTH
-def test_audio_that_was_withheld_takes_its_time_again(dialect: Dialect, tmp_path: Path) -> None:
-    """A word after a pause stands behind it."""
+def test_withheld_audio_advances_the_clock(dialect: Dialect, tmp_path: Path) -> None:
+    """A word after a pause has a time after the pause."""
     path, heard, speaker = tmp_path / "talk.jsonl", Heard(), Speaker()
     with gateway(Script.numbered(16, utterance=2)) as server:
         speaker.session = client_for(server.url, dialect, heard).listen(speaker, trace=path)
@@ -159,8 +159,8 @@ def test_audio_that_was_withheld_takes_its_time_again(dialect: Dialect, tmp_path
 
 
 @BOTH
-def test_a_server_that_fell_silent_is_told_again(dialect: Dialect, tmp_path: Path) -> None:
-    """The last partial becomes final, and nothing is complete."""
+def test_a_server_that_stops_answering_is_replayed(dialect: Dialect, tmp_path: Path) -> None:
+    """The last partial becomes final, and the transcript is incomplete."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     faults = Faults(trouble=Trouble.mute(2.5))
     with gateway(Script.numbered(20, utterance=20), faults) as server:
@@ -174,8 +174,8 @@ def test_a_server_that_fell_silent_is_told_again(dialect: Dialect, tmp_path: Pat
 
 
 @BOTH
-def test_an_error_of_the_server_is_told_again(dialect: Dialect, tmp_path: Path) -> None:
-    """To on_error, with its code; that of a connection which was replaced is not."""
+def test_an_error_of_the_server_is_replayed(dialect: Dialect, tmp_path: Path) -> None:
+    """on_error receives it with its code, but not the error of a connection that was replaced."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     fatal: Any = 402 if isinstance(dialect, Soniox) else "auth_error"
     passing: Any = 503 if isinstance(dialect, Soniox) else "provider_error"
@@ -190,17 +190,21 @@ def test_an_error_of_the_server_is_told_again(dialect: Dialect, tmp_path: Path) 
         session.close()
     again = replayed(path)
     assert_same(again, heard)
-    (error,), (told,) = heard.errors, again.errors
-    assert isinstance(told, ServerError) and isinstance(error, ServerError)
-    assert (type(told), told.code, told.message) == (type(error), error.code, error.message)
+    (error,), (replayed_error,) = heard.errors, again.errors
+    assert isinstance(replayed_error, ServerError) and isinstance(error, ServerError)
+    assert (type(replayed_error), replayed_error.code, replayed_error.message) == (
+        type(error),
+        error.code,
+        error.message,
+    )
 
 
-# How it is told
+# Callbacks and pace
 
 
 @pytest.fixture
 def hello(tmp_path: Path) -> Path:
-    """The trace of somebody who says hello."""
+    """Return a trace of a session with one word."""
     path = tmp_path / "hello.jsonl"
     with gateway(HELLO) as server, client_for(server.url, Reson8(), Heard()).listen(trace=path) as session:
         session.send(SECOND * 2)
@@ -208,7 +212,7 @@ def hello(tmp_path: Path) -> Path:
 
 
 def test_callbacks_run_in_the_calling_thread(hello: Path) -> None:
-    """Whatever ``dispatch`` says; frames go to on_message, and what a callback raises to on_error."""
+    """For every ``dispatch``. Messages go to on_message, exceptions of a callback to on_error."""
     frames: List[Any] = []
     heard = Heard()
     client = client_for("ws://127.0.0.1:9", Soniox(), heard, dispatch="manual", on_message=frames.append)
@@ -224,8 +228,8 @@ def test_callbacks_run_in_the_calling_thread(hello: Path) -> None:
     assert [type(error.__cause__) for error in heard.errors] == [KeyError]
 
 
-def test_it_takes_as_long_as_it_took(hello: Path) -> None:
-    """At a speed of 1.0."""
+def test_it_replays_at_the_original_pace(hello: Path) -> None:
+    """With speed=1.0."""
     lines = [json.loads(line) for line in hello.read_text("utf-8").splitlines()]
     for line in lines:
         line["t_ms"] = 200 if line["dir"] == "session" else 100
@@ -236,17 +240,17 @@ def test_it_takes_as_long_as_it_took(hello: Path) -> None:
 
 
 @pytest.mark.parametrize("speed", [0, -1.0, float("nan"), "fast", True, None])
-def test_a_speed_that_is_none_is_refused(hello: Path, speed: Any) -> None:
+def test_an_invalid_speed_is_refused(hello: Path, speed: Any) -> None:
     with pytest.raises(ConfigurationError, match="speed"):
         replayed(hello, speed=speed)
 
 
-# Traces that are not whole
+# Truncated and damaged traces
 
 
 @BOTH
 def test_a_trace_that_a_crash_has_cut_off_is_replayed_up_to_there(dialect: Dialect, tmp_path: Path) -> None:
-    """Wherever it was cut: what came before is told, and it is not complete."""
+    """Wherever the trace is cut, the part before is replayed, and the session is incomplete."""
     path, heard = tmp_path / "talk.jsonl", Heard()
     script = Script.numbered(12, utterance=3)
     with place_gateway(script, [Faults(trouble=Trouble.drop(3.3)), Faults()]) as server:
@@ -319,7 +323,7 @@ def test_a_damaged_trace_is_refused_with_the_number_of_the_line(damage: str, hel
         (b'{"t_ms": 0, "dir": "server", "kind": "text", "data": "{}"}\n', "line 1 .* older version"),
     ],
 )
-def test_what_is_no_trace_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_trace_is_refused(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "other"
     path.write_bytes(content)
     with pytest.raises(AudioError, match=message):
@@ -327,18 +331,18 @@ def test_what_is_no_trace_is_refused(content: bytes, message: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", ["missing.jsonl", ".", "nul\0"])
-def test_a_file_that_is_not_there_is_told(name: str, tmp_path: Path) -> None:
+def test_a_missing_file_raises(name: str, tmp_path: Path) -> None:
     with pytest.raises(AudioError):
         replayed(tmp_path / name)
 
 
-def test_what_is_no_path_is_refused() -> None:
+def test_an_invalid_path_is_refused() -> None:
     path: Any = 7
     with pytest.raises(ConfigurationError, match="path"):
         replayed(path)
 
 
-# Any bytes at all
+# Arbitrary bytes
 
 
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8)
@@ -408,6 +412,6 @@ def test_any_bytes_are_a_trace_or_refused(tmp_path_factory: pytest.TempPathFacto
 def test_any_lines_are_a_trace_or_refused(
     tmp_path_factory: pytest.TempPathFactory, lines: List[Any], cut: int
 ) -> None:
-    """Lines that look like those of a trace, in any order, and cut off anywhere."""
+    """Generate lines similar to those of a trace, in any order and cut anywhere."""
     content = "".join(json.dumps(line) + "\n" for line in [BEGINNING, *lines]).encode()
     replay_or_refuse(tmp_path_factory.getbasetemp() / "fuzz.jsonl", content[: max(1, len(content) - cut)])

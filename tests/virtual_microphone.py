@@ -1,4 +1,4 @@
-"""A microphone without hardware: a private PulseAudio whose null sink is heard as the default input.
+"""A microphone without hardware: a private PulseAudio server whose null sink is the default input.
 
 What is played into it is captured bit for bit at its own rate. Nothing outside a temporary folder is
 touched; the environment variables by which PortAudio finds it are set while the ``with`` lasts.
@@ -23,7 +23,7 @@ ALSA = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
 
 
 class VirtualMicrophone:
-    """A context manager in which the default microphone hears what is played into it.
+    """A context manager in which the default microphone records what is played into it.
 
     It behaves as a device of that rate and number of channels; other formats are converted by PulseAudio.
     """
@@ -110,7 +110,7 @@ class VirtualMicrophone:
         self._pactl("set-source-mute", "vmic.monitor", str(int(muted)))
 
     def suspend(self) -> None:
-        """Make the device stall: it stays, and gives nothing."""
+        """Make the device stall: it stays but delivers nothing."""
         self._pactl("suspend-sink", "vmic", "1")
 
     def resume(self) -> None:
@@ -122,11 +122,11 @@ class VirtualMicrophone:
         self._daemon.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let the sound server go on."""
+        """Resume the sound server."""
         self._daemon.send_signal(signal.SIGCONT)
 
     def _paplay(self, *arguments: str, device: str = "vmic") -> subprocess.Popen:
-        # With a low latency paplay underruns, and inserts silence.
+        # With a low latency paplay underruns and inserts silence.
         player = subprocess.Popen(["paplay", "--latency-msec=500", f"--device={device}", *arguments])
         self._players.append(player)
         return player
@@ -156,7 +156,7 @@ class VirtualMicrophone:
         return outer
 
     def _start_daemon(self) -> subprocess.Popen:
-        # A test process that crashes leaves it behind: it ends by itself after a minute without use.
+        # If the test process crashes, the server exits by itself after a minute without clients.
         options = (
             "--daemonize=no --system=false --use-pid-file=no --exit-idle-time=60"
             " --disable-shm=yes --realtime=no --high-priority=no"

@@ -1,8 +1,9 @@
 """The command ``slng-sync``.
 
 Modules: ``listen``, ``transcribe``, ``replay``, ``devices``, ``gateway``, ``doctor`` (the subcommands),
-``options`` (what they share), ``follow`` (one stream to its end), ``output`` (where the words go),
-``terminal`` (the screen), ``meter`` (how loud it is), ``signals`` (Ctrl-C), ``exits`` (the exit codes).
+``options`` (shared options), ``follow`` (runs one session to its end), ``output`` (formats and files),
+``terminal`` (the screen), ``meter`` (the level meter), ``findings`` (the doctor's report), ``signals``
+(Ctrl-C), ``exits`` (the exit codes).
 """
 
 import argparse
@@ -15,7 +16,7 @@ from .._version import __version__
 from ..log import logger
 from . import devices, doctor, gateway, listen, replay, transcribe
 from .exits import EXIT_CODES, NO_READER, SIGNALLED, Stopped, code_for
-from .output import survive_odd_streams
+from .output import replace_unprintable
 from .signals import Signals
 from .terminal import LogLines, Screen
 
@@ -23,20 +24,23 @@ __all__ = ["main"]
 
 EPILOG = """\
 examples:
-  slng-sync listen                       words as they are spoken; Ctrl-C ends
-  slng-sync transcribe talk.wav          a recording
-  slng-sync transcribe --local talk.wav  the same without a key
-  slng-sync doctor                       what is wrong, where nothing works
-  slng-sync COMMAND --help               everything about a command
+  slng-sync listen                       transcribe the microphone live; stop with Ctrl-C
+  slng-sync transcribe talk.wav          transcribe a recording
+  slng-sync transcribe --local talk.wav  the same without an API key
+  slng-sync doctor                       diagnose problems
+  slng-sync COMMAND --help               all options of a command
 
-environment: SLNG_API_KEY is the key, SLNG_BASE_URL another gateway; NO_COLOR keeps the output plain.
+environment variables:
+  SLNG_API_KEY   the API key
+  SLNG_BASE_URL  another gateway
+  NO_COLOR       disables colors
 
 """
 
 
 def main(argv: Optional[List[str]] = None) -> int:
-    """Run the command; return its exit code."""
-    survive_odd_streams()
+    """Run the command and return its exit code."""
+    replace_unprintable()
     args = _parser().parse_args(argv)
     streams_out = getattr(args, "output", None) is None and getattr(args, "format", None) in (None, "text")
     screen = Screen(sys.stdout, sys.stderr, quiet=args.quiet, verbose=args.verbose, streams_out=streams_out)
@@ -73,7 +77,7 @@ def _run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
     except KeyboardInterrupt:
         return SIGNALLED + signals.first
     except BrokenPipeError:
-        _forget_stdout()
+        _discard_stdout()
         return NO_READER
     except Exception as error:
         return _failed(error, screen)
@@ -85,13 +89,16 @@ def _failed(error: Exception, screen: Screen) -> int:
     if isinstance(error, OSError) and error.filename is not None:
         screen.failure(error, f"{error.filename}: {error.strerror}.", "Choose another file.")
     else:
-        unexpected = f"An unexpected {type(error).__name__}: {error}."
-        screen.failure(error, unexpected, "Run it again with -v for the details.")
+        unexpected = f"Unexpected {type(error).__name__}: {error}."
+        screen.failure(error, unexpected, "Run the command again with -v for details.")
     return code_for(error)
 
 
-def _forget_stdout() -> None:
-    """Nobody reads any more: what is still buffered must not fail at the very end of the process."""
+def _discard_stdout() -> None:
+    """Redirect stdout to the null device.
+
+    The reader of the pipe has closed it. Flushing the buffered output would fail when the process exits.
+    """
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):
@@ -99,7 +106,7 @@ def _forget_stdout() -> None:
 
 
 def _start_logging(log_lines: LogLines) -> None:
-    """Everything to the screen, and to nowhere else."""
+    """Send all log messages to the screen only."""
     logger.addHandler(log_lines)
     logger.propagate = False
     if log_lines.level == logging.DEBUG:

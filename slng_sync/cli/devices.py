@@ -1,4 +1,4 @@
-"""``slng-sync devices``: which microphones there are."""
+"""``slng-sync devices``: list the microphones."""
 
 import argparse
 import json
@@ -20,10 +20,10 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "devices",
-        help="the microphones there are",
-        description="List the input devices; * marks the default one. listen --device takes the index, or "
-        "a part of the name.",
-        epilog="exit codes: 0, or 4 where there is no microphone",
+        help="list the microphones",
+        description="List the input devices. * marks the default device. Give the index or a part of the "
+        "name to listen --device.",
+        epilog="exit codes: 0, or 4 if there is no microphone",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -33,7 +33,7 @@ def add_parser(subparsers: Any) -> None:
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Print the devices; tell the exit code."""
+    """Print the devices. Return the exit code."""
     devices = Microphone.devices()
     if args.json:
         screen.document(json.dumps([asdict(device) for device in devices], indent=1) + "\n")
@@ -43,14 +43,14 @@ def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
         return COMPLETE
     screen.error(
         "No microphone found.",
-        "Connect one and see whether the system's sound settings list it. A container has none, and neither "
-        "has a machine reached by SSH: slng-sync transcribe takes recordings.",
+        "Connect one and check that the system's sound settings list it. Containers and machines reached by "
+        "SSH have none: use slng-sync transcribe with a recording.",
     )
     return AUDIO
 
 
 def table(devices: Sequence[Device]) -> List[str]:
-    """The lines of a table."""
+    """Return the devices as lines of a table."""
     rows = [HEADINGS]
     for device in devices:
         mark, rate = "*" if device.is_default else "", f"{device.sample_rate} Hz"

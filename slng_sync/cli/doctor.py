@@ -1,4 +1,4 @@
-"""``slng-sync doctor``: what is wrong where nothing works, and what to do about it."""
+"""``slng-sync doctor``: diagnose problems and say how to fix them."""
 
 import argparse
 import logging
@@ -24,18 +24,18 @@ __all__ = ["add_parser", "exit_code"]
 
 EPILOG = """\
 examples:
-  slng-sync doctor                       everything: Python, microphone, key, network, a whole session
-  slng-sync doctor --device usb          another microphone
-  slng-sync doctor --no-microphone       for recordings only
-  slng-sync doctor --local               with a gateway inside this program: no key, no network
-  slng-sync doctor --json > report.json  for a bug report: without key, passwords, and your name in paths
+  slng-sync doctor                       check Python, microphone, key, network and a complete session
+  slng-sync doctor --device usb          check another microphone
+  slng-sync doctor --no-microphone       skip the microphone, if you only transcribe recordings
+  slng-sync doctor --local               use a gateway inside this program: no key, no network
+  slng-sync doctor --json > report.json  for a bug report: omits the key, passwords and your user name
 
-exit codes: 0 where all is well, warnings included; else that of the first check that failed:
-  1    the installation, the network, the certificate, or the gateway
-  2    wrong usage: an option, or a variable of the environment
-  4    no microphone, or one that gives nothing
+exit codes: 0 if no check failed (warnings are allowed), otherwise the code of the first failed check:
+  1    the installation, the network, the certificate or the gateway
+  2    wrong usage: an option or an environment variable
+  4    there is no microphone, or it delivers no audio
   5    the API key is missing or was refused
-  130  ended by Ctrl-C
+  130  stopped by Ctrl-C
 """
 
 SPEAK = "Listening to the microphone for two seconds: say something."
@@ -45,38 +45,40 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "doctor",
-        help="what is wrong, where nothing works",
-        description="Check one thing after the other that is needed, and say what to do about what is wrong.",
+        help="diagnose problems",
+        description="Check everything that a session needs, step by step, and say how to fix what is wrong.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document, at the end")
+    parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
     add_device(parser)
-    parser.add_argument("--no-microphone", action="store_true", help="leave the microphone out")
+    parser.add_argument("--no-microphone", action="store_true", help="skip the microphone")
     parser.add_argument(
         "--model",
         default="soniox",
         metavar="MODEL",
-        help=f"soniox (the default), reson8, or a full id: {', '.join(sorted(Dialect.models))}",
+        help=f"soniox, reson8 or a full id: {', '.join(sorted(Dialect.models))} (default: soniox)",
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--local", action="store_true", help="use a gateway inside this program: no key, no network"
     )
     which.add_argument(
-        "--base-url", metavar="URL", help="another gateway; else SLNG_BASE_URL, else SLNG's own"
+        "--base-url", metavar="URL", help="the gateway (default: SLNG_BASE_URL, or SLNG's own gateway)"
     )
     parser.add_argument(
-        "--world-part", metavar="PART", help="a part of the world: eu, and for soniox ap and na"
+        "--world-part", metavar="PART", help="a part of the world: eu; for soniox also ap and na"
     )
-    parser.add_argument("--region", metavar="NAME", help="an exact region; wins over the world part")
+    parser.add_argument(
+        "--region", metavar="NAME", help="an exact region; takes precedence over --world-part"
+    )
     add_common(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Make the checks, print what each has found; tell the exit code."""
+    """Run the checks and print the result of each. Return the exit code."""
     checks: List[Check] = []
     width = columns(sys.stdout) if screen.prints_on_terminal else None
     with ExitStack() as stack:
@@ -92,7 +94,7 @@ def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
 
 
 def exit_code(checks: List[Check]) -> int:
-    """That of the first check that failed."""
+    """Return the exit code of the first failed check, or ``COMPLETE`` if none failed."""
     first = next((check for check in checks if check.status == FAILED), None)
     if first is None:
         return COMPLETE
@@ -100,7 +102,7 @@ def exit_code(checks: List[Check]) -> int:
 
 
 def _case(args: argparse.Namespace, screen: Screen, stack: ExitStack) -> Case:
-    def hear(level: Level) -> None:
+    def show_level(level: Level) -> None:
         screen.show(SPEAK, f"{bar(level.peak_dbfs)} {level.peak_dbfs:.0f} dBFS")
 
     def start_local() -> str:
@@ -114,7 +116,7 @@ def _case(args: argparse.Namespace, screen: Screen, stack: ExitStack) -> Case:
         world_part=args.world_part,
         region=args.region,
         start_local=start_local if args.local else None,
-        hear=hear,
+        on_level=show_level,
     )
 
 
@@ -125,7 +127,8 @@ def _local_gateway() -> Iterator[str]:
     try:
         gateway = LocalGateway().start()
     except SlngError as error:
-        # Such as a package that is missing: no matter of wrong usage.
+        # For example a missing package. The base class, because a ConfigurationError would exit with the
+        # code for wrong usage.
         raise SlngError(error.message, hint=error.hint) from error
     try:
         yield gateway.url
@@ -135,7 +138,7 @@ def _local_gateway() -> Iterator[str]:
 
 @contextmanager
 def _quiet_log() -> Iterator[None]:
-    """What there is to say is said by the checks, once."""
+    """Suppress log messages while the checks run. The checks report the same problems."""
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:
@@ -147,7 +150,7 @@ def _quiet_log() -> Iterator[None]:
 def _begin(name: str, screen: Screen) -> None:
     if name != "recording":
         screen.show(f"{name} ...")
-    elif screen.watched:
+    elif screen.is_live:
         screen.show(SPEAK)
     else:
         screen.note(SPEAK)

@@ -1,4 +1,4 @@
-"""The exit codes, and which of them an error means."""
+"""The exit codes, and the exit code for each error."""
 
 from typing import Iterable
 
@@ -25,25 +25,26 @@ USAGE = 2
 INCOMPLETE = 3
 AUDIO = 4
 KEY = 5
-SIGNALLED = 128  # and the number of the signal: 130 is Ctrl-C
+SIGNALLED = 128
+"""Plus the number of the signal: Ctrl-C gives 130."""
 NO_READER = 141
 
 EXIT_CODES = """\
 exit codes:
   0    everything was transcribed
-  1    an error; stderr says which and what to do (-v shows more)
+  1    an error; stderr says which one and what to do (-v shows more)
   2    wrong usage
-  3    transcribed, but not complete
-  4    no microphone, or a file that cannot be read
+  3    the transcript is incomplete
+  4    there is no microphone, or a file cannot be read
   5    the API key is missing or was refused
-  130  ended by Ctrl-C, after the last words
-  141  whoever read the output has gone, as head does
-  143  ended by SIGTERM, in the same way as by Ctrl-C
+  130  stopped by Ctrl-C, after the last words
+  141  the reader of a pipe closed it (e.g. head)
+  143  stopped by SIGTERM, in the same way as by Ctrl-C
 """
 
 
 class Stopped(Exception):
-    """The command ends here, with this exit code; what there is to say was said."""
+    """Raised to end the command with an exit code. The error was already reported."""
 
     def __init__(self, code: int) -> None:
         super().__init__(code)
@@ -51,7 +52,7 @@ class Stopped(Exception):
 
 
 def code_for(error: BaseException) -> int:
-    """The exit code that an error means."""
+    """Return the exit code for an error."""
     if isinstance(error, AuthenticationError):
         return KEY
     if isinstance(error, AudioError):
@@ -60,8 +61,11 @@ def code_for(error: BaseException) -> int:
 
 
 def worst(codes: Iterable[int]) -> int:
-    """One exit code for several files: a signal, else the first error, else whether something is missing."""
+    """Return one exit code for several files: a signal's, otherwise the first error's.
+
+    Without signals and errors, returns ``INCOMPLETE`` if a transcript is incomplete, otherwise ``COMPLETE``.
+    """
     known = list(codes)
-    ended = [code for code in known if code > SIGNALLED]
+    signalled = [code for code in known if code > SIGNALLED]
     errors = [code for code in known if code not in (COMPLETE, INCOMPLETE)]
-    return (ended or errors or [max(known, default=COMPLETE)])[0]
+    return (signalled or errors or [max(known, default=COMPLETE)])[0]

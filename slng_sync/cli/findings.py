@@ -1,4 +1,4 @@
-"""What the doctor has found, as lines for a person or as a document for a program."""
+"""The doctor's report: lines of text for people, a JSON document for programs."""
 
 import json
 import textwrap
@@ -14,17 +14,20 @@ INDENT = 9
 
 
 def lines(check: Check, width: Optional[int] = None) -> str:
-    """What a check has found; and below it, further in, what to do about it. ``width`` is the terminal's."""
-    said = f"{check.name}: {plain(check.detail)}"
+    """Return the result of a check, with its cure indented below.
+
+    ``width`` is the width of the terminal in columns, or None for a pipe, which gets lines of any length.
+    """
+    result = f"{check.name}: {plain(check.detail)}"
     if "peak_dbfs" in check.figures:
-        said += f" {bar(check.figures['peak_dbfs'])}"
-    found = [_wrapped(f"{check.status:<{INDENT}}", said, width)]
+        result += f" {bar(check.figures['peak_dbfs'])}"
+    found = [_wrapped(f"{check.status:<{INDENT}}", result, width)]
     found += [_wrapped(" " * INDENT, plain(cure), width) for cure in check.cure.splitlines()]
     return "".join(f"{line}\n" for line in found)
 
 
 def _wrapped(begin: str, text: str, width: Optional[int]) -> str:
-    """As lines of a terminal; what reads a pipe gets one."""
+    """Return the text wrapped to ``width``, or in one line if ``width`` is None."""
     if width is None:
         return begin + text
     indent = " " * INDENT
@@ -39,16 +42,16 @@ def _wrapped(begin: str, text: str, width: Optional[int]) -> str:
 
 
 def verdict(checks: List[Check]) -> str:
-    """All of it in a line."""
+    """Return a summary of all checks in one line."""
     wrong = [check.name for check in checks if check.status == FAILED]
     if wrong:
         return f"\nFailed: {', '.join(wrong)}. For a bug report: slng-sync doctor --json\n"
     doubtful = [check.name for check in checks if check.status == WARNING]
-    return f"\nIt works; look at: {', '.join(doubtful)}.\n" if doubtful else "\nAll is well.\n"
+    return f"\nNo check failed. Warnings: {', '.join(doubtful)}.\n" if doubtful else "\nAll checks passed.\n"
 
 
 def document(checks: List[Check]) -> str:
-    """All of it as JSON."""
+    """Return all checks as a JSON document."""
     well = not any(check.status == FAILED for check in checks)
     listed = [
         {

@@ -1,4 +1,4 @@
-"""One stream from its beginning to its end: its words to the output, its news to the screen."""
+"""Run one session to its end: transcripts go to the output, events and errors to the screen."""
 
 import os
 import queue
@@ -29,36 +29,37 @@ from .output import Output
 from .signals import Interruption, Signals
 from .terminal import Screen
 
-__all__ = ["Follower", "Heard", "follow", "next_item"]
+__all__ = ["Follower", "Inbox", "follow", "next_item"]
 
 CLOSE_SECONDS = 10.0
 WINDOWS_SLICE = 0.5
 
-Heard = queue.SimpleQueue
-"""What callbacks and signals put in and the main thread takes out. Putting is safe in a signal handler."""
+Inbox = queue.SimpleQueue
+"""A queue from the callbacks and signal handlers to the main thread. ``put`` is safe in a signal handler."""
 
 
 def follow(
     client: Client,
     source: Any,
-    heard: "Heard[Any]",
+    inbox: "Inbox[Any]",
     output: Output,
     screen: Screen,
     signals: Signals,
     **options: Any,
 ) -> int:
-    """Stream ``source``; tell the exit code. ``client`` puts everything it has into ``heard``.
+    """Stream ``source`` and return the exit code.
 
-    ``options`` are those of ``Client.listen``. The first Ctrl-C ends in order, with the last words; the
-    second ends at once. Raises what keeps the stream from beginning.
+    The callbacks of ``client`` must put everything into ``inbox``. ``options`` are those of
+    ``Client.listen``. The first Ctrl-C waits for the last words, the second stops at once. Raises what
+    ``Client.listen`` raises.
     """
     session: Union[Session, Sessions] = client.listen(source, **options)
     follower = Follower(session.transcript, output, screen, session)
-    follower.streams = len(session) if isinstance(session, Sessions) else 1
+    follower.open_sessions = len(session) if isinstance(session, Sessions) else 1
     try:
-        with signals.told_to(heard.put):
+        with signals.sent_to(inbox.put):
             while not follower.over:
-                follower.take(next_item(heard, REFRESH_SECONDS if screen.bar_stream else None))
+                follower.handle(next_item(inbox, REFRESH_SECONDS if screen.bar_stream else None))
     except BaseException:
         session.abort()
         raise
@@ -69,35 +70,38 @@ def follow(
     return follower.code
 
 
-def next_item(heard: "Heard[Any]", timeout: Optional[float] = None) -> Any:
-    """The next thing to deal with; None where there was none for a time."""
+def next_item(inbox: "Inbox[Any]", timeout: Optional[float] = None) -> Any:
+    """Return the next item, or None after ``timeout`` seconds. On Windows it may also return None earlier."""
     if timeout is None and os.name == "nt":
-        # Windows delivers Ctrl-C only between two waits.
+        # On Windows Ctrl-C does not interrupt a wait. It is delivered between two waits.
         timeout = WINDOWS_SLICE
     try:
-        return heard.get(timeout=timeout)
+        return inbox.get(timeout=timeout)
     except queue.Empty:
         return None
 
 
 @dataclass
 class Follower:
-    """What is known of a stream so far: of a session's, or of one that is only told again."""
+    """The state of a session, or of a replay: its transcript, exit code and live lines.
+
+    Not thread-safe: the main thread calls ``handle``. ``session`` is None for a replay.
+    """
 
     log: TranscriptLog
     output: Output
     screen: Screen
     session: Union[Session, Sessions, None] = None
-    streams: int = 1
+    open_sessions: int = 1
     over: bool = False
     code: int = COMPLETE
     partial: str = ""
     meter: Meter = field(default_factory=Meter)
 
-    def take(self, item: Any) -> None:
-        """Deal with a transcript, an event, an error, or an interruption."""
+    def handle(self, item: Any) -> None:
+        """Handle a transcript, an event, an error, an interruption, or None to refresh the live lines."""
         if isinstance(item, Transcript):
-            self._hear(item)
+            self._handle_transcript(item)
         elif isinstance(item, Interruption):
             self._interrupt(item.number)
         elif isinstance(item, SlngError):
@@ -105,15 +109,15 @@ class Follower:
         elif isinstance(item, Closed):
             self._end(item)
         elif isinstance(item, Level):
-            self.meter.hear(item)
+            self.meter.update(item)
         elif isinstance(item, Event):
-            self._tell(item)
+            self._report(item)
         self._refresh()
 
-    def _hear(self, transcript: Transcript) -> None:
-        # What does not stand above the live lines as a line of its own stays in them.
-        stands = transcript.is_final and self.output.on_screen
-        self.partial = "" if stands else transcript.text
+    def _handle_transcript(self, transcript: Transcript) -> None:
+        # A final that is not printed above the live lines stays visible in them.
+        is_printed = transcript.is_final and self.output.on_screen
+        self.partial = "" if is_printed else transcript.text
         if transcript.is_final:
             self._refresh()
             if isinstance(self.session, Sessions):
@@ -127,8 +131,8 @@ class Follower:
             self.over = True
             return
         self.code = SIGNALLED + number
-        if self.screen.watched:
-            self.screen.note("Waiting for the last words. Ctrl-C again ends at once.")
+        if self.screen.is_live:
+            self.screen.note("Waiting for the last words. Press Ctrl-C again to stop at once.")
         self.session.begin_close(CLOSE_SECONDS)
 
     def _fail(self, error: SlngError) -> None:
@@ -136,40 +140,40 @@ class Follower:
         self.code = self.code if self.code > SIGNALLED else code_for(error)
 
     def _end(self, closed: Closed) -> None:
-        self.streams -= 1
-        self.over = self.streams == 0
+        self.open_sessions -= 1
+        self.over = self.open_sessions == 0
         if self.code == COMPLETE and not closed.complete:
             self.screen.error(
-                "The transcript is not complete: the server did not answer for the last of the audio.",
-                "What it has said so far is there. Transcribing again may give the rest.",
+                "The transcript is incomplete: the server did not acknowledge the last audio.",
+                "The transcript so far was kept. Transcribe the recording again for the rest.",
             )
             self.code = INCOMPLETE
 
-    def _tell(self, event: Event) -> None:
+    def _report(self, event: Event) -> None:
         if isinstance(event, AudioLost):
             self.screen.error(f"{event.seconds:.1f} s of audio were lost: {event.reason}.")
             self.code = self.code or INCOMPLETE
         elif isinstance(event, Reconnecting):
             self.screen.note(f"{event.cause.message} Reconnecting (attempt {event.attempt}).")
         elif isinstance(event, Reconnected):
-            again = f"{event.replayed:.1f} s of speech go out again"
-            self.screen.note(f"Connected again after {event.outage:.1f} s; {again}.")
+            resending = f"resending {event.replayed:.1f} s of audio"
+            self.screen.note(f"Reconnected after {event.outage:.1f} s; {resending}.")
         elif isinstance(event, MicrophoneSilent):
             self.screen.note(f"The microphone has been silent for {event.seconds:.0f} s. {event.hint}")
         elif isinstance(event, MicrophoneLost):
-            self.screen.note(f"{event.reason} Waiting for it.")
+            self.screen.note(f"{event.reason} Waiting for the microphone to come back.")
         elif isinstance(event, MicrophoneRestored):
-            self._tell_restored(event)
+            self._report_restored(event)
 
-    def _tell_restored(self, event: MicrophoneRestored) -> None:
-        back = f"The microphone {event.device!r} is back after {event.outage:.1f} s"
+    def _report_restored(self, event: MicrophoneRestored) -> None:
+        restored = f"The microphone {event.device!r} is back after {event.outage:.1f} s"
         if event.lost:
-            back += f", {event.lost:.1f} s of which were not heard"
+            restored += f"; {event.lost:.1f} s of audio were lost"
             self.code = self.code or INCOMPLETE
-        self.screen.note(f"{back}.")
+        self.screen.note(f"{restored}.")
 
     def _refresh(self) -> None:
-        if self.screen.watched:
+        if self.screen.is_live:
             self.screen.show(self.partial, self._bar())
 
     def _bar(self) -> str:

@@ -1,4 +1,4 @@
-"""``slng-sync gateway``: serve the local gateway, for programs that are to be tried without a key."""
+"""``slng-sync gateway``: run the local gateway, to try programs without an API key."""
 
 import argparse
 import errno
@@ -8,7 +8,7 @@ from typing import Any, Optional, Tuple
 
 from ..errors import ConfigurationError, SlngError
 from .exits import COMPLETE, FAILED, Stopped
-from .follow import Heard, next_item
+from .follow import Inbox, next_item
 from .options import add_common
 from .signals import Signals
 from .terminal import Screen
@@ -17,15 +17,15 @@ __all__ = ["add_parser"]
 
 EPILOG = """\
 examples:
-  slng-sync gateway                             real words from a small offline recogniser for English
-  slng-sync gateway --script words.txt          always the same words, whatever the audio
+  slng-sync gateway                             recognise speech with a small offline recogniser for English
+  slng-sync gateway --script words.txt          always send the words of this file, whatever the audio
   slng-sync gateway --port 0 --tls-cert cert.pem --tls-key key.pem
 
-It prints the two settings that programs need:
+It prints the environment variables that programs need:
   SLNG_BASE_URL=ws://127.0.0.1:8765
   SLNG_API_KEY=anything
 
-exit codes: 0 after Ctrl-C, 1 where it cannot be started, 2 wrong usage
+exit codes: 0 after Ctrl-C, 1 if the gateway cannot start, 2 for wrong usage
 """
 
 
@@ -33,40 +33,44 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "gateway",
-        help="a gateway on this machine, for trying without a key",
-        description="Serve both models' protocols on this machine until Ctrl-C. A client's breach of the "
-        "protocol is told on stderr.",
+        help="run a local gateway, to try programs without an API key",
+        description="Serve the protocols of both models on this machine until Ctrl-C. Protocol violations of "
+        "a client are reported on stderr.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (127.0.0.1)")
-    parser.add_argument("--port", type=_port, default=8765, help="the port (8765); 0 takes a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument(
-        "--engine", choices=("recognizer", "script"), help="real words, or those of a script (recognizer)"
+        "--port", type=_port, default=8765, help="the port; 0 chooses a free one (default: %(default)s)"
     )
-    parser.add_argument("--script", metavar="FILE", help="the words of the script, as plain text")
+    parser.add_argument(
+        "--engine",
+        choices=("recognizer", "script"),
+        help="recognise speech, or send the words of --script (default: recognizer, or script with --script)",
+    )
+    parser.add_argument("--script", metavar="FILE", help="a plain text file with the words to send")
     parser.add_argument("--tls-cert", metavar="FILE", help="serve TLS with this certificate (PEM)")
-    parser.add_argument("--tls-key", metavar="FILE", help="and its key (PEM)")
+    parser.add_argument("--tls-key", metavar="FILE", help="the private key of --tls-cert (PEM)")
     add_common(parser)
     parser.set_defaults(run=run)
 
 
 def _port(text: str) -> int:
     if not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port, from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port number from 0 to 65535")
     return int(text)
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Serve until a signal comes."""
-    ends: Heard[Any] = Heard()
+    """Serve until Ctrl-C or another signal. Return the exit code."""
+    interruptions: Inbox[Any] = Inbox()
     gateway = _gateway(args, screen)
     try:
-        with signals.told_to(ends.put):
+        with signals.sent_to(interruptions.put):
             screen.document(f"SLNG_BASE_URL={gateway.url}\nSLNG_API_KEY=anything\n")
-            screen.note("Ctrl-C ends the gateway.")
-            while next_item(ends) is None:
+            screen.note("Stop the gateway with Ctrl-C.")
+            while next_item(interruptions) is None:
                 pass
     finally:
         gateway.stop()
@@ -78,9 +82,9 @@ def _gateway(args: argparse.Namespace, screen: Screen) -> Any:
 
     engine = args.engine or ("script" if args.script else "recognizer")
     if args.script and engine != "script":
-        raise ConfigurationError("--script needs --engine script.")
+        raise ConfigurationError(f"--script cannot be used with --engine {engine}: use --engine script.")
     if bool(args.tls_cert) != bool(args.tls_key):
-        raise ConfigurationError("--tls-cert and --tls-key belong together.")
+        raise ConfigurationError("--tls-cert and --tls-key must be given together.")
     text = _read(args.script, screen)
     try:
         return LocalGateway(
@@ -107,12 +111,12 @@ def _read(path: Optional[str], screen: Screen) -> Optional[str]:
 
 def _not_started(args: argparse.Namespace, error: OSError) -> Tuple[str, str]:
     if error.errno == errno.EADDRINUSE:
-        return f"The port {args.port} is in use.", "Choose another one; --port 0 takes a free one."
+        return f"Port {args.port} is already in use.", "Choose another port; --port 0 chooses a free one."
     if args.tls_cert and (
         isinstance(error, ssl.SSLError) or error.errno in (None, errno.ENOENT, errno.EACCES)
     ):
         return (
-            f"The certificate or its key cannot be used: {error.strerror or error}.",
+            f"The TLS certificate or its key cannot be used: {error.strerror or error}.",
             "Both must be PEM files.",
         )
-    return f"The gateway cannot listen on {args.host}: {error.strerror or error}.", "Choose another --host."
+    return f"Cannot listen on {args.host}: {error.strerror or error}.", "Choose another --host."

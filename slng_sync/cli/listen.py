@@ -1,4 +1,4 @@
-"""``slng-sync listen``: microphone to text."""
+"""``slng-sync listen``: transcribe the microphone live."""
 
 import argparse
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 from ..microphone.microphone import Microphone
 from .exits import EXIT_CODES
-from .follow import Heard, follow
+from .follow import Inbox, follow
 from .options import add_common, add_device, add_streaming, client_for
 from .output import chosen_format, open_output
 from .signals import Signals
@@ -16,12 +16,12 @@ __all__ = ["add_parser"]
 
 EXAMPLES = """\
 examples:
-  slng-sync listen                             words as they are spoken; Ctrl-C ends
-  slng-sync listen --local                     the same without a key
-  slng-sync listen --device usb --language de  another microphone, another language
-  slng-sync listen -o meeting.srt              subtitles
-  slng-sync listen --gate --record day.wav     all day long, and only what is said
-  slng-sync listen | tee notes.txt             a line for each final
+  slng-sync listen                             print words as they are spoken; stop with Ctrl-C
+  slng-sync listen --local                     the same without an API key
+  slng-sync listen --device usb --language de  use another microphone and another language
+  slng-sync listen -o meeting.srt              write subtitles
+  slng-sync listen --gate --record day.wav     listen all day, send and record only speech
+  slng-sync listen | tee notes.txt             print one line for each final
 
 """
 
@@ -30,24 +30,24 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "listen",
-        help="microphone to text",
-        description="Transcribe what the microphone hears until Ctrl-C, which still brings the last words; "
-        "a second Ctrl-C ends at once.",
+        help="transcribe the microphone live",
+        description="Transcribe the microphone until Ctrl-C. The first Ctrl-C waits for the last words, a "
+        "second one stops at once.",
         epilog=EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     add_device(parser)
-    parser.add_argument("--gate", action="store_true", help="withhold silence instead of sending it")
+    parser.add_argument("--gate", action="store_true", help="send no audio during silence")
     parser.add_argument(
         "--finalize-after",
         type=_seconds,
         metavar="SECONDS",
-        help="make final what was said after so much silence, such as 0.6, instead of when the server would",
+        help="finalize after SECONDS of silence (e.g. 0.6) instead of waiting for the server",
     )
-    parser.add_argument("--record", metavar="FILE", help="keep what is sent, as WAV")
+    parser.add_argument("--record", metavar="FILE", help="write the audio that is sent to a WAV file")
     parser.add_argument(
-        "--trace", metavar="FILE", help="keep the messages of both sides, for slng-sync replay"
+        "--trace", metavar="FILE", help="write all messages to a trace file for slng-sync replay"
     )
     add_streaming(parser)
     add_common(parser)
@@ -65,20 +65,18 @@ def _seconds(text: str) -> float:
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Listen; tell the exit code."""
+    """Transcribe the microphone. Return the exit code."""
     format_ = chosen_format(args.format, args.output)
-    heard: Heard[Any] = Heard()
+    inbox: Inbox[Any] = Inbox()
     microphone = Microphone(args.device)
-    with client_for(
-        args, screen, on_partial=heard.put, on_final=heard.put, on_error=heard.put, on_event=heard.put
-    ) as client:
+    with client_for(args, screen, inbox.put) as client:
         output = open_output(format_, Path(args.output) if args.output else None, screen)
-        if screen.watched:
-            screen.note("Listening. Ctrl-C ends.")
+        if screen.is_live:
+            screen.note("Listening. Stop with Ctrl-C.")
         return follow(
             client,
             microphone,
-            heard,
+            inbox,
             output,
             screen,
             signals,

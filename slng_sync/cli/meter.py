@@ -1,4 +1,4 @@
-"""How loud the microphone is, as a line on the terminal: whoever speaks sees that they are heard."""
+"""A level meter for the terminal, so that users see whether the microphone works."""
 
 from typing import Optional
 
@@ -8,32 +8,32 @@ __all__ = ["Meter", "bar"]
 
 COLUMNS = 20
 QUIETEST_DBFS = -60.0
-"""What is quieter has an empty bar."""
+"""The level at and below which the bar is empty."""
 TOO_LOUD_LEVELS = 25
-"""For how many levels it is said that it was too loud: a second, or nobody would see it."""
+"""For how many levels "too loud" stays visible after clipping. 25 levels are one second."""
 
 
 class Meter:
-    """What the last levels make of the line."""
+    """A level meter. ``update`` with each level, then show ``line``."""
 
     def __init__(self) -> None:
         self._level: Optional[Level] = None
         self._too_loud = 0
 
-    def hear(self, level: Level) -> None:
-        """Take note of a level."""
+    def update(self, level: Level) -> None:
+        """Set the current level."""
         self._level = level
         self._too_loud = TOO_LOUD_LEVELS if level.clipping else max(0, self._too_loud - 1)
 
     def line(self) -> str:
-        """The line; empty before the first level."""
+        """Return the meter as a line of text, empty before the first level."""
         if self._level is None:
             return ""
         return bar(self._level.peak_dbfs) + (" too loud" if self._too_loud else "")
 
 
 def bar(level_dbfs: float) -> str:
-    """How loud that is, as a bar."""
+    """Return a bar for a level in dBFS."""
     share = min(1.0, max(0.0, 1 - level_dbfs / QUIETEST_DBFS))
     full = round(share * COLUMNS)
     return f"[{'#' * full}{'-' * (COLUMNS - full)}]"

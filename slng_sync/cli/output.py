@@ -1,4 +1,4 @@
-"""Where the words go: lines of text as they come, or a document that is complete at the end."""
+"""Output of transcripts: lines of text, one for each final, or a document."""
 
 import os
 import sys
@@ -20,19 +20,19 @@ STDIN = "-"
 
 
 class Output(Protocol):
-    """Takes the finals of one stream. ``on_screen``: each stands as a line on the terminal."""
+    """The output of one transcript. ``on_screen`` says whether each final is a line on the terminal."""
 
     on_screen: bool
 
     def final(self, transcript: Transcript, log: TranscriptLog) -> None:
-        """One more final; ``log`` has it already."""
+        """Write a final. ``log`` already contains it."""
 
     def end(self, log: TranscriptLog) -> None:
-        """There will be no more."""
+        """Write what is left and close the output."""
 
 
 class Lines:
-    """A line for each final, at once, on stdout."""
+    """A line on stdout for each final, written at once."""
 
     def __init__(self, screen: Screen) -> None:
         self.on_screen = screen.prints_on_terminal
@@ -47,12 +47,12 @@ class Lines:
 
 
 class LinesInFile:
-    """The same in a file."""
+    """A line in a file for each final, written at once."""
 
     on_screen = False
 
     def __init__(self, path: Path) -> None:
-        # Open until the stream ends, which is not where this block ends.
+        # No ``with`` block: the file stays open until ``end``.
         self._file: IO[str] = open(  # noqa: SIM115
             path, "w", encoding="utf-8", errors="replace", newline="\n"
         )
@@ -67,7 +67,7 @@ class LinesInFile:
 
 
 class Document:
-    """A document on stdout, at the end."""
+    """A document on stdout, written at the end."""
 
     on_screen = False
 
@@ -90,7 +90,7 @@ class Document:
 
 
 class DocumentInFile:
-    """A document in a file, complete after each final: what was said outlives whatever happens to us."""
+    """A document in a file, complete after each final, so that a crash loses nothing."""
 
     on_screen = False
 
@@ -106,13 +106,13 @@ class DocumentInFile:
 
 
 def _line(final: Transcript) -> str:
-    """What was said, behind the channel on which it was where there are several."""
+    """Return the text of a final, after the name of its channel if there are several."""
     channel = voice(final.channel, None)
     return f"{channel}: {final.text}" if channel else final.text
 
 
 def open_output(format_: str, path: Optional[Path], screen: Screen) -> Output:
-    """Where the finals of one stream go; None is stdout. Raises OSError for what cannot be written."""
+    """Return the output for one transcript. ``path`` is None for stdout. Raises OSError if not writable."""
     if path is None:
         return Lines(screen) if format_ == "text" else Document(screen, format_)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,7 +120,10 @@ def open_output(format_: str, path: Optional[Path], screen: Screen) -> Output:
 
 
 def chosen_format(format_: Optional[str], output: Optional[str]) -> str:
-    """What ``--format`` says, else the suffix of ``--output``; ConfigurationError where they disagree."""
+    """Return ``--format``, or the format of the suffix of ``--output``.
+
+    Raises ``ConfigurationError`` if they disagree.
+    """
     suffix = Path(output or "").suffix.lower()
     by_suffix = next((name for name, each in SUFFIXES.items() if each == suffix), None)
     if format_ is None:
@@ -129,20 +132,21 @@ def chosen_format(format_: Optional[str], output: Optional[str]) -> str:
         return format_
     if by_suffix is not None or format_ != "text":
         raise ConfigurationError(
-            f"--format {format_} does not fit --output {output}: let its name end in {SUFFIXES[format_]}."
+            f"--format {format_} does not match --output {output}: use a name that ends in "
+            f"{SUFFIXES[format_]}."
         )
     return format_
 
 
 def targets(files: Sequence[str], output: Optional[str], format_: str) -> List[Optional[Path]]:
-    """The path for the result of each file, None for stdout.
+    """Return the path of the result for each file, None for stdout.
 
-    Raises ConfigurationError where two results would go to one path, or a result to the recording.
+    Raises ``ConfigurationError`` if two results have the same path or a result would overwrite a recording.
     """
     if output is None:
         if len(files) > 1 and format_ != "text":
             raise ConfigurationError(
-                f"Several files as {format_} need --output FOLDER: one document for each of them."
+                f"Several files with --format {format_} need --output FOLDER, for one document per file."
             )
         return [None] * len(files)
     if len(files) == 1 and not _is_folder(output):
@@ -165,13 +169,17 @@ def _check_distinct(files: Sequence[str], paths: Sequence[Path]) -> None:
     recordings = {os.path.realpath(file) for file in files if file != STDIN}
     for path in paths:
         if os.path.realpath(path) in recordings:
-            raise ConfigurationError(f"--output {path} is the recording itself.")
+            raise ConfigurationError(
+                f"--output {path} would overwrite the recording: choose another name or folder."
+            )
     if len(set(paths)) < len(paths):
-        raise ConfigurationError("Two of the files have the same name: transcribe them one by one.")
+        raise ConfigurationError(
+            "Two files have the same name, so their results would too: transcribe them one by one."
+        )
 
 
-def survive_odd_streams() -> None:
-    """Print whatever is said, also where the locale has no letters for it."""
+def replace_unprintable() -> None:
+    """Replace characters that the encoding of stdout or stderr does not have, instead of raising."""
     for stream in (sys.stdout, sys.stderr):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:

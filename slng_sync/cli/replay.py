@@ -1,4 +1,4 @@
-"""``slng-sync replay``: a traced session once more, without a network."""
+"""``slng-sync replay``: replay a recorded session trace offline."""
 
 import argparse
 import itertools
@@ -16,11 +16,12 @@ __all__ = ["add_parser"]
 
 EXAMPLES = """\
 examples:
-  slng-sync replay talk.jsonl                what was heard, at once
-  slng-sync replay talk.jsonl --speed 1      as it was
-  slng-sync replay talk.jsonl -o talk.srt    subtitles
+  slng-sync replay talk.jsonl                print the transcript at once
+  slng-sync replay talk.jsonl --speed 1      replay at the original pace
+  slng-sync replay talk.jsonl -o talk.srt    write subtitles
 
-The file is one that a program has had written: client.listen(trace="talk.jsonl").
+Record a trace with slng-sync listen --trace talk.jsonl, or in a program with
+client.listen(..., trace="talk.jsonl").
 
 """
 
@@ -29,32 +30,32 @@ def add_parser(subparsers: Any) -> None:
     """Add the subcommand."""
     parser = subparsers.add_parser(
         "replay",
-        help="a traced session once more",
-        description="Tell once more what a session was told, from its trace: no key, no network, no audio.",
+        help="replay a recorded session trace offline",
+        description="Replay a recorded session trace offline; needs no key, network or audio.",
         epilog=EXAMPLES + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("trace", metavar="TRACE", help="the trace of a session")
-    add_speed(parser, float("inf"), "how fast: 1.0 as it was, inf at once (the default)")
+    parser.add_argument("trace", metavar="TRACE", help="the trace file")
+    add_speed(parser, float("inf"), "pace: 1.0 is the original one, inf without delays (default: inf)")
     add_result(parser)
     add_common(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace, screen: Screen, signals: Signals) -> int:
-    """Replay; tell the exit code."""
+    """Replay the trace. Return the exit code."""
     format_ = chosen_format(args.format, args.output)
     (path,) = targets([args.trace], args.output, format_)
     replay = Replay(args.trace, speed=args.speed)
-    news = iter(replay)
-    # The first of it before the output is opened: what is no trace leaves no empty document.
-    first = next(news)
+    items = iter(replay)
+    # Read the first item before opening the output, so that an invalid trace creates no empty document.
+    first = next(items)
     output = open_output(format_, path, screen)
     follower = Follower(replay.log, output, screen)
     try:
-        for item in itertools.chain([first], news):
-            follower.take(item)
+        for item in itertools.chain([first], items):
+            follower.handle(item)
     except KeyboardInterrupt:
         return SIGNALLED + signals.first
     finally:

@@ -1,4 +1,4 @@
-"""Ctrl-C, and what else asks a program to end: told to a queue, so that the end can be made in order."""
+"""Ctrl-C and other signals that ask a program to stop, turned into calls so that it can shut down cleanly."""
 
 import signal
 import threading
@@ -12,48 +12,54 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 class Interruption(NamedTuple):
-    """The user, or the system, wants an end. ``number`` is the signal's."""
+    """A request to stop, from the user or the system. ``number`` is the number of the signal."""
 
     number: int
 
 
 class Signals:
-    """While the ``with`` lasts, signals to end raise KeyboardInterrupt, or go to whoever asked to be told."""
+    """A context in which signals to stop raise KeyboardInterrupt, or call the function given to ``sent_to``.
+
+    ``first`` is the number of the first signal received.
+    """
 
     def __init__(self) -> None:
         self.first = int(signal.SIGINT)
         self._count = 0
-        self._tell: Optional[Callable[[Interruption], None]] = None
-        self._before: Dict[int, Any] = {}
+        self._receiver: Optional[Callable[[Interruption], None]] = None
+        self._previous: Dict[int, Any] = {}
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is threading.main_thread():
             for number in (getattr(signal, name) for name in NAMES if hasattr(signal, name)):
-                before = signal.getsignal(number)
-                # What the caller had ignored, as nohup and a shell's "&" do, stays ignored.
-                if before not in (signal.SIG_IGN, None):
-                    self._before[number] = before
+                previous = signal.getsignal(number)
+                # A signal that the parent process ignores, as nohup and a shell's "&" do, stays ignored.
+                if previous not in (signal.SIG_IGN, None):
+                    self._previous[number] = previous
                     signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        for number, before in self._before.items():
-            signal.signal(number, before)
+        for number, previous in self._previous.items():
+            signal.signal(number, previous)
 
     @contextmanager
-    def told_to(self, tell: Callable[[Interruption], None]) -> Iterator[None]:
-        """Call ``tell`` instead of raising. It runs between any two steps of the main thread."""
-        self._tell = tell
+    def sent_to(self, receiver: Callable[[Interruption], None]) -> Iterator[None]:
+        """Call ``receiver`` instead of raising, for the first two signals.
+
+        It runs in a signal handler, between any two instructions of the main thread.
+        """
+        self._receiver = receiver
         try:
             yield
         finally:
-            self._tell = None
+            self._receiver = None
 
     def _on_signal(self, number: int, frame: Optional[FrameType]) -> None:
         self._count += 1
         if self._count == 1:
             self.first = number
-        # Whoever presses a third time has waited long enough for the second.
-        if self._tell is None or self._count > 2:
+        # The third Ctrl-C raises, in case the handling of the second hangs.
+        if self._receiver is None or self._count > 2:
             raise KeyboardInterrupt
-        self._tell(Interruption(number))
+        self._receiver(Interruption(number))

@@ -1,4 +1,4 @@
-"""The screen: results on stdout, everything else on stderr, and live lines below both on a terminal."""
+"""The screen: results on stdout, everything else on stderr, live lines below both on a terminal."""
 
 import logging
 import os
@@ -17,10 +17,10 @@ NAME = "slng-sync"
 
 
 class Screen:
-    """Where the command writes. Every method may be called from any thread.
+    """All output of the command. Every method may be called from any thread.
 
-    ``streams_out`` says that lines go to ``out`` while there are live ones: then there are none where ``out``
-    is a pipe, because whatever reads it may write on the same terminal.
+    ``streams_out`` says that results go to ``out`` while live lines are shown. In that case there are no live
+    lines if ``out`` is a pipe, because its reader may write to the same terminal.
     """
 
     def __init__(
@@ -37,44 +37,47 @@ class Screen:
         self._quiet = quiet
         self._verbose = verbose
         self._lock = threading.RLock()
-        self._on = None if quiet or verbose else _live_stream(out, err, streams_out)
-        self._live = LiveLines(self._on) if self._on is not None else None
+        self._live_stream = None if quiet or verbose else _live_stream(out, err, streams_out)
+        self._live = LiveLines(self._live_stream) if self._live_stream is not None else None
         self._shown: List[str] = []
 
     @property
-    def watched(self) -> bool:
-        """Whether somebody sees live lines."""
+    def is_live(self) -> bool:
+        """Whether live lines are shown."""
         return self._live is not None
 
     @property
     def prints_on_terminal(self) -> bool:
-        """Whether a printed line is seen by a person."""
+        """Whether stdout is a terminal."""
         return is_terminal(self._out)
 
     @property
     def bar_stream(self) -> Optional[IO[str]]:
-        """Where a progress bar goes: stderr, where it is the terminal; None for no bar."""
-        return self._err if self._on is self._err else None
+        """The stream for a progress bar: stderr if live lines are shown on it, otherwise None."""
+        return self._err if self._live_stream is self._err else None
 
     def line(self, text: str) -> None:
-        """A line of the result, on stdout, at once."""
+        """Print a line of the result to stdout, at once."""
         self._print(self._out, plain(text) + "\n")
 
     def document(self, text: str) -> None:
-        """A whole result, on stdout, as it is."""
+        """Print a whole result to stdout, unchanged."""
         self._print(self._out, text)
 
     def note(self, text: str) -> None:
-        """What a person may want to know, on stderr; not with ``--quiet``."""
+        """Print a note to stderr, unless ``--quiet`` was given."""
         if not self._quiet:
             self._print(self._err, f"{plain(text)}\n")
 
     def error(self, message: str, hint: str = "") -> None:
-        """What went wrong, one line, and what to do about it, one line; on stderr."""
+        """Print an error to stderr: one line for the message, one for the hint if there is one."""
         self._print(self._err, f"{NAME}: {plain(message)}\n" + (f"{plain(hint)}\n" if hint else ""))
 
     def failure(self, error: Exception, message: str = "", hint: str = "") -> None:
-        """An exception, in its own words where it is the library's; with ``--verbose`` its traceback too."""
+        """Print an exception to stderr, with ``--verbose`` its traceback too.
+
+        A ``SlngError`` is printed with its own message and hint, other exceptions with the given ones.
+        """
         if self._verbose:
             for part in traceback.format_exception(type(error), error, error.__traceback__):
                 self._print(self._err, part)
@@ -84,16 +87,16 @@ class Screen:
             self.error(message, hint)
 
     def show(self, partial: str = "", bar: str = "") -> None:
-        """Replace the live lines: what is being said, and a progress bar."""
+        """Replace the live lines: the current partial and a progress bar."""
         if self._live is None:
             return
-        lines = [_dim(tail(plain(partial), columns(self._on)))] if partial else []
+        lines = [_dim(tail(plain(partial), columns(self._live_stream)))] if partial else []
         with self._lock:
             self._shown = lines + ([bar] if bar else [])
             self._live.show(self._shown)
 
     def clear(self) -> None:
-        """Take the live lines away."""
+        """Remove the live lines."""
         self.show()
 
     def _print(self, stream: IO[str], text: str) -> None:
@@ -107,7 +110,7 @@ class Screen:
 
 
 class LogLines(logging.Handler):
-    """Log records as lines on the screen: the first line of each, or with ``whole`` all, stacks included."""
+    """A log handler that prints to the screen: the first line of each record, or with ``whole`` all lines."""
 
     def __init__(self, screen: Screen, *, whole: bool) -> None:
         super().__init__(logging.DEBUG if whole else logging.WARNING)
@@ -116,7 +119,7 @@ class LogLines(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(threadName)s %(name)s: %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one record. Must not raise: it is called from the library's threads."""
+        """Print one record. Never raises, because the library's threads call it."""
         try:
             if self._whole:
                 for line in self.format(record).splitlines():
@@ -128,7 +131,7 @@ class LogLines(logging.Handler):
 
 
 def _live_stream(out: IO[str], err: IO[str], streams_out: bool) -> Optional[IO[str]]:
-    """The terminal for live lines: stderr, else stdout; None where they would be in somebody's way."""
+    """Return the terminal for live lines: stderr or stdout, or None if there is none or stdout is a pipe."""
     if streams_out and _is_pipe(out):
         return None
     return next((stream for stream in (err, out) if is_terminal(stream)), None)

@@ -1,9 +1,9 @@
-"""What is wrong where nothing works: one check after the other, each with its cure.
+"""Diagnosis of problems: a series of checks, each with a cure for what is wrong.
 
-``examine`` goes through all of them and yields what each has found. Modules: ``check`` (what was found),
-``case`` (what is examined), ``installation``, ``microphone``, ``key``, ``network``, ``tls``, ``session`` (the
-checks), ``certificate`` (who issued it), ``cures`` (what to do, by operating system), ``privacy`` (what is
-shown to nobody), ``examination`` (their order, and which of them need which).
+``examine`` runs all checks and yields their results. Modules: ``check`` (a result), ``case`` (what to check),
+``installation``, ``microphone``, ``key``, ``network``, ``tls``, ``session`` (the checks), ``certificate``
+(reads certificates), ``cures`` (advice by operating system), ``privacy`` (removes private data),
+``examination`` (the order of the checks and their dependencies).
 """
 
 from .case import Case

@@ -1,4 +1,4 @@
-"""What is examined, and what is known of it so far."""
+"""The options of a diagnosis, and what its checks have found so far."""
 
 from dataclasses import dataclass
 from typing import Callable, Optional, Union
@@ -11,19 +11,19 @@ from ..transport.endpoint import ServerEndpoint, make_endpoint
 __all__ = ["LOCAL_KEY", "Case"]
 
 LOCAL_KEY = "local"
-"""The local gateway lets in every key; the others are not told this one."""
+"""The key for the local gateway, which accepts every key. It is never sent to another gateway."""
 
 
-def _nothing(level: Level) -> None:
-    """Nobody watches."""
+def _ignore(level: Level) -> None:
+    """Ignore a level."""
 
 
 @dataclass
 class Case:
-    """What a user has asked for; and what the checks have found, for those that follow.
+    """The options of a diagnosis, and the findings that later checks need.
 
-    ``start_local`` starts the local gateway and returns its address, where that is to be used. ``hear`` is
-    called with the level of what the microphone gives, while it is listened to.
+    ``start_local`` starts the local gateway and returns its address; it is None to use another gateway.
+    ``on_level`` is called with the level of the microphone while it is recorded.
     """
 
     model: str = "soniox"
@@ -33,28 +33,29 @@ class Case:
     world_part: Optional[str] = None
     region: Optional[str] = None
     start_local: Optional[Callable[[], str]] = None
-    hear: Callable[[Level], None] = _nothing
-    # What was found.
+    on_level: Callable[[Level], None] = _ignore
+    # Findings.
     chosen: Optional[Device] = None
-    found_route: Optional[ServerEndpoint] = None
+    found_endpoint: Optional[ServerEndpoint] = None
 
     @property
     def is_local(self) -> bool:
-        """Whether the gateway is our own, which needs no key and no proxy."""
+        """Whether the gateway is the local one, which needs no key and no proxy."""
         return self.start_local is not None
 
     @property
-    def route(self) -> ServerEndpoint:
-        """How to reach the gateway. Only there once that was found out."""
-        assert self.found_route is not None
-        return self.found_route
+    def endpoint(self) -> ServerEndpoint:
+        """The endpoint of the gateway. Must not be used before ``find_endpoint``."""
+        assert self.found_endpoint is not None
+        return self.found_endpoint
 
-    def find_route(self, *, proxy: Optional[str]) -> ServerEndpoint:
-        """How to reach the gateway; ``proxy`` as for ``Client``. Raises ``ConfigurationError``.
+    def find_endpoint(self, *, proxy: Optional[str]) -> ServerEndpoint:
+        """Set and return the endpoint of the gateway. ``proxy`` is that of ``Client``.
 
-        For the layers below the upgrade, which are told no key: the one in it is none.
+        The endpoint contains ``LOCAL_KEY`` instead of the real key, because only layers below the upgrade use
+        it. Raises ``ConfigurationError``.
         """
-        self.found_route = make_endpoint(
+        self.found_endpoint = make_endpoint(
             as_dialect(self.model),
             LOCAL_KEY,
             self.world_part,
@@ -65,4 +66,4 @@ class Case:
             None,
             proxy,
         )
-        return self.found_route
+        return self.found_endpoint

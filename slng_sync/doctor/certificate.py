@@ -1,6 +1,6 @@
-"""Who issued a certificate, for whom and until when, also where it is not to be believed [RFC 5280, 4.1].
+"""Issuer, subject and validity of a certificate, even if it is not trusted (RFC 5280, 4.1).
 
-Python shows these of certificates that it has verified only; of the others they matter most.
+The ``ssl`` module decodes only certificates that it has verified. The doctor has to explain the others.
 """
 
 from datetime import datetime, timezone
@@ -13,9 +13,9 @@ VERSION, UTC_TIME, BMP_STRING = 0xA0, 0x17, 0x1E
 
 
 class Certificate(NamedTuple):
-    """What a certificate says: names of organisations or, where there is none, of machines.
+    """The contents of a certificate. Names are those of organisations, otherwise the common names.
 
-    ``is_own_issuer``: nobody but its owner vouches for it.
+    ``is_own_issuer`` is True for a self-signed certificate.
     """
 
     issuer: str
@@ -26,7 +26,7 @@ class Certificate(NamedTuple):
 
 
 def read_certificate(der: bytes) -> Optional[Certificate]:
-    """Read it; None for what is no certificate."""
+    """Decode a certificate in DER. Return None if it is invalid."""
     try:
         ((_, whole),) = _items(der)
         _, signed = next(_items(whole))
@@ -39,7 +39,7 @@ def read_certificate(der: bytes) -> Optional[Certificate]:
 
 
 def _items(der: bytes) -> Iterator[Tuple[int, bytes]]:
-    """The values in a sequence, each with its tag [X.690, 8.1]."""
+    """Yield the tag and the value of each element in a sequence (X.690, 8.1)."""
     at = 0
     while at < len(der):
         tag, length = der[at], der[at + 1]
@@ -58,7 +58,7 @@ def _name(der: bytes) -> str:
         for _, pair in _items(group):
             (_, kind), (tag, value) = _items(pair)
             found[kind] = value.decode("utf-16-be" if tag == BMP_STRING else "utf-8", "replace")
-    return found.get(ORGANIZATION) or found.get(COMMON_NAME) or "nobody"
+    return found.get(ORGANIZATION) or found.get(COMMON_NAME) or "(no name)"
 
 
 def _time(tag: int, text: str) -> datetime:

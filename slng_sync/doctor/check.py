@@ -1,4 +1,4 @@
-"""One thing that was looked at, and what was found."""
+"""The result of one check."""
 
 import time
 from dataclasses import dataclass, field
@@ -10,15 +10,16 @@ __all__ = ["FAILED", "OK", "SKIPPED", "WARNING", "Check", "failed", "millisecond
 
 OK, WARNING, FAILED, SKIPPED = "ok", "warning", "failed", "skipped"
 
-CORRECT_IT = "Correct the option, or the variable in the environment: slng-sync doctor --help."
-UNEXPECTED = "This should not happen. Run it again with -v, and report what it says."
+CORRECT_IT = "Correct the option or the environment variable; see slng-sync doctor --help."
+UNEXPECTED = "This should not happen. Run the command again with -v and report its output."
 
 
 @dataclass(frozen=True)
 class Check:
-    """What was found: ``detail`` in words, ``cure`` what to do about it, ``figures`` for a program.
+    """The result of a check.
 
-    ``cause`` is the error that a failure is to a program.
+    ``detail`` describes the result in words. ``cure`` says what to do about it. ``figures`` are values for
+    programs. ``cause`` is the error of a failed check, which determines the exit code.
     """
 
     name: str
@@ -32,16 +33,16 @@ class Check:
 def failed(
     name: str, error: Exception, *, cure: str = "", figures: Optional[Mapping[str, Any]] = None
 ) -> Check:
-    """The check that an error has ended, in the error's own words where it is one of this package's."""
+    """Return a failed check for an error. A ``SlngError`` supplies the message, and the hint as the cure."""
     known = {"error": type(error).__name__, **(figures or {})}
     if not isinstance(error, SlngError):
-        said = f"An unexpected {type(error).__name__}: {error}"
-        return Check(name, FAILED, said, cure or UNEXPECTED, known, error)
+        detail = f"Unexpected {type(error).__name__}: {error}"
+        return Check(name, FAILED, detail, cure or UNEXPECTED, known, error)
     if not cure:
         cure = error.hint or (CORRECT_IT if isinstance(error, ConfigurationError) else UNEXPECTED)
     return Check(name, FAILED, error.message, cure, known, error)
 
 
 def milliseconds(begun: float) -> int:
-    """The time since then, on the monotonic clock."""
+    """Return the milliseconds since ``begun``, a time of the monotonic clock."""
     return round((time.monotonic() - begun) * 1000)

@@ -1,4 +1,4 @@
-"""The order of the checks, and which of them make no sense after which."""
+"""The order of the checks and their dependencies."""
 
 from typing import Callable, Dict, Iterator, NamedTuple, Tuple
 
@@ -17,14 +17,14 @@ __all__ = ["STEPS", "Step", "examine"]
 
 
 class Step(NamedTuple):
-    """A check, by the name of its function, and those that have to have gone well before it."""
+    """A check, and the names of the checks that must succeed before it."""
 
     run: Callable[[Case], Check]
     needs: Tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the check, which is that of its function."""
         return self.run.__name__
 
 
@@ -46,9 +46,9 @@ OF_A_MICROPHONE = (microphones, recording)
 
 
 def examine(case: Case, begin: Callable[[str], None] = lambda name: None) -> Iterator[Check]:
-    """Make one check after the other; ``begin`` is told the name of each before it.
+    """Run the checks in order and yield their results. ``begin`` is called with the name of each before it.
 
-    Raises nothing: what goes wrong within a check is what that check has found.
+    Raises no exceptions: an exception in a check becomes its result.
     """
     privacy = Privacy()
     why: Dict[str, str] = {}

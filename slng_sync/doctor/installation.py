@@ -1,4 +1,4 @@
-"""Python, the system, and the packages."""
+"""Checks of Python, the operating system and the installed packages."""
 
 import importlib
 import platform
@@ -17,7 +17,10 @@ OLDEST = (3, 8)
 
 
 class Package(NamedTuple):
-    """A package: its name on PyPI, what is imported of it; for an optional one its purpose and its extra."""
+    """A package: its name on PyPI, its module and an attribute to look for.
+
+    An optional package also has its purpose and the extra that installs it.
+    """
 
     name: str
     module: str
@@ -38,7 +41,7 @@ OPTIONAL = (
 
 
 def system(case: Case) -> Check:
-    """Python, this package, the operating system."""
+    """Check the versions of Python, this package and the operating system."""
     python, machine = platform.python_version(), platform.platform()
     figures = {
         "python": python,
@@ -51,13 +54,13 @@ def system(case: Case) -> Check:
     }
     detail = f"slng_sync {__version__}, Python {python} ({figures['bits']} bit), {machine}"
     if sys.version_info[:2] < OLDEST:
-        old = SlngError(f"{detail}: this Python is too old.", hint="Python 3.8 or later is needed.")
+        old = SlngError(f"{detail}: this Python is too old.", hint="Install Python 3.8 or later.")
         return failed("system", old, figures=figures)
     return Check("system", OK, detail, "", figures)
 
 
 def packages(case: Case) -> Check:
-    """What is always needed."""
+    """Check the required packages."""
     found = [_look(package) for package in REQUIRED]
     faulty = [each for each in found if each.problem]
     if not faulty:
@@ -71,7 +74,7 @@ def packages(case: Case) -> Check:
 
 
 def extras(case: Case) -> Check:
-    """What is needed for some things only: it is no fault where it is missing, but where it is broken."""
+    """Check the optional packages. A missing one is fine, a broken one is a warning."""
     found = [_look(package) for package in OPTIONAL]
     missing = [each.package for each in found if each.version is None]
     broken = [each for each in found if each.problem and each.version is not None]
@@ -80,13 +83,13 @@ def extras(case: Case) -> Check:
     cures = [f"{sys.executable} -m pip install --force-reinstall {each.package.name}" for each in broken]
     if missing:
         names = ",".join(dict.fromkeys(package.extra for package in missing))
-        cures.append(f'If you need that: {sys.executable} -m pip install "slng-sync[{names}]"')
+        cures.append(f'If you need them: {sys.executable} -m pip install "slng-sync[{names}]"')
     detail = "; ".join(part for part in parts if part)
     return Check("extras", WARNING if broken else OK, detail, "\n".join(cures), _versions(found))
 
 
 class Found(NamedTuple):
-    """A package, its version, None where it is not there; and what is wrong with it."""
+    """A package, its version (None if it is not installed), and what is wrong with it ("" for nothing)."""
 
     package: Package
     version: Optional[str]
@@ -102,9 +105,10 @@ def _look(package: Package) -> Found:
             return Found(package, None, f"{name} is not installed")
         return Found(package, known or "broken", f"{name} cannot be imported ({error})")
     except Exception as error:
-        # Whatever a library that does not fit this system may raise: there are many ways.
-        said = f"{type(error).__name__}: {error}"
-        return Found(package, known or "broken", f"{name} cannot be imported ({said})")
+        # A library that does not fit this system may raise anything when it is imported.
+        return Found(
+            package, known or "broken", f"{name} cannot be imported ({type(error).__name__}: {error})"
+        )
     if not hasattr(module, package.attribute):
         file = getattr(module, "__file__", None)
         return Found(package, known or "hidden", f"another module hides {name}: {file}")
@@ -112,8 +116,11 @@ def _look(package: Package) -> Found:
 
 
 def _version(name: str) -> Optional[str]:
-    """As pip knows it. A program that was frozen, or a Linux distribution, may have no note of it."""
-    # Here, because it brings all of email with it.
+    """Return the version from the package's metadata, or None.
+
+    A frozen program and the packages of some Linux distributions have no metadata.
+    """
+    # Imported here, because importlib.metadata imports the whole email package.
     from importlib.metadata import PackageNotFoundError, version
 
     try:

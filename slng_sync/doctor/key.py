@@ -1,4 +1,4 @@
-"""The API key: whether there is one. It is shown nowhere, not even in part, and its length neither."""
+"""Check of the API key. No part of the key is ever shown, and neither is its length."""
 
 import os
 import re
@@ -10,44 +10,44 @@ from .cures import set_key
 
 __all__ = ["key", "oddity"]
 
-WITHOUT_ONE = "--local tries everything without one."
+WITHOUT_KEY = "Or use --local, which needs no key."
 USABLE = re.compile(r"[\x21-\x7e]+")
 
 
 def key(case: Case) -> Check:
-    """Whether there is a key, and whether it looks like one."""
+    """Check that the key is set and looks valid."""
     if case.is_local:
-        return Check("key", OK, "none is needed with --local", "", {"set": bool(_key())})
+        return Check("key", OK, "not needed with --local", "", {"set": bool(_key())})
     found = _key()
     if not found.strip():
         missing = AuthenticationError(
-            f"SLNG_API_KEY is {'empty' if found else 'not set'}.", hint=f"{set_key()}\n{WITHOUT_ONE}"
+            f"SLNG_API_KEY is {'empty' if found else 'not set'}.", hint=f"{set_key()}\n{WITHOUT_KEY}"
         )
         return failed("key", missing, figures={"set": False})
     odd = oddity(found)
     if not USABLE.fullmatch(found):
-        wrong = AuthenticationError(f"SLNG_API_KEY is set, but {odd}.", hint=f"Set it anew: {set_key()}")
+        wrong = AuthenticationError(f"SLNG_API_KEY is set, but {odd}.", hint=f"Set it again: {set_key()}")
         return failed("key", wrong, figures={"set": True})
     if odd:
-        said = f"SLNG_API_KEY is set, but {odd}"
-        return Check("key", WARNING, said, f"Set it anew: {set_key()}", {"set": True})
+        detail = f"SLNG_API_KEY is set, but {odd}"
+        return Check("key", WARNING, detail, f"Set it again: {set_key()}", {"set": True})
     return Check("key", OK, "SLNG_API_KEY is set", "", {"set": True})
 
 
 def oddity(key: str) -> str:
-    """What is odd about a key, in words that do not show it; empty where nothing is."""
+    """Return what is wrong with a key, without quoting it, or "" if it looks valid."""
     if key.rstrip("\r\n") != key:
-        return "a line break follows it"
+        return "it ends with a line break"
     if key.strip() != key:
-        return "there are blanks around it"
+        return "it begins or ends with blanks"
     if key.lower().startswith("bearer "):
-        return 'it begins with "Bearer", which is not a part of the key'
+        return 'it begins with "Bearer", which is not part of the key'
     if not USABLE.fullmatch(key):
-        return "there are blanks or letters in it that no key has"
+        return "it contains blanks or non-ASCII characters, which no key contains"
     if key[0] in "'\"`" or key[-1] in "'\"`":
-        return "there are quotation marks around it"
+        return "it has quotation marks around it"
     if re.fullmatch(r"<.*>|\$\{?\w+\}?|%\w+%|\.{3}|(?i:your.*key|x+|changeme)", key):
-        return "it looks like what an example has in its place"
+        return "it looks like a placeholder from an example"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""The microphone: whether there is one, and whether anything is to be heard from it."""
+"""Checks of the microphone: whether there is one, and whether it delivers sound."""
 
 import threading
 import time
@@ -20,12 +20,12 @@ __all__ = ["microphones", "recording"]
 
 RECORD_SECONDS = 2.0
 LIMIT_SECONDS = 8.0
-"""For opening and recording; a sound server that hangs is given up by then."""
-SHOWN_SECONDS = 0.1
+"""Timeout for opening and recording, in case the sound server hangs."""
+LEVEL_SECONDS = 0.1
 
 
 def microphones(case: Case) -> Check:
-    """Which microphones there are, and which of them is meant."""
+    """Check that the chosen or default microphone exists."""
     devices = Microphone.devices()
     figures: Dict[str, Any] = {"devices": [asdict(device) for device in devices]}
     try:
@@ -33,12 +33,12 @@ def microphones(case: Case) -> Check:
     except AudioError as error:
         return failed("microphones", error, figures=figures)
     figures["chosen"] = case.chosen.index
-    which = "the default one" if case.device is None else "the chosen one"
-    return Check("microphones", OK, f"{len(devices)} found; {which} is {case.chosen}", "", figures)
+    which = "the default is" if case.device is None else "chosen:"
+    return Check("microphones", OK, f"{len(devices)} found; {which} {case.chosen}", "", figures)
 
 
 def recording(case: Case) -> Check:
-    """What two seconds of it sound like."""
+    """Record two seconds and check their level."""
     begun = time.monotonic()
     pcm = _record(case)
     level = level_of(pcm)
@@ -51,13 +51,14 @@ def recording(case: Case) -> Check:
     }
     if not pcm:
         nothing = AudioError(
-            f"It gave nothing at all for {LIMIT_SECONDS:g} s.",
+            f"The microphone delivered no audio within {LIMIT_SECONDS:g} s.",
             hint="Disconnect it and connect it again, and close other programs that use it.",
         )
         return failed("recording", nothing, figures=figures)
     if level.peak_dbfs <= SILENCE_DBFS:
         silent = AudioError(
-            "It gives only zeros, and no room is that quiet: it is muted, or this program may not use it.",
+            "The microphone delivers only digital silence: it is muted, or this program has no permission to "
+            "use it.",
             hint=silence_hint(),
         )
         return failed("recording", silent, figures=figures)
@@ -65,34 +66,35 @@ def recording(case: Case) -> Check:
 
 
 def _judge(level: Level, figures: Dict[str, Any]) -> Check:
-    heard = f"peak {level.peak_dbfs:g} dBFS, rms {level.rms_dbfs:g} dBFS"
+    measured = f"peak {level.peak_dbfs:g} dBFS, rms {level.rms_dbfs:g} dBFS"
     if level.clipping:
-        said = f"{heard}: too loud, its peaks are cut off"
-        return Check("recording", WARNING, said, too_loud(), figures)
+        detail = f"{measured}: too loud, the peaks are clipped"
+        return Check("recording", WARNING, detail, too_loud(), figures)
     if level.peak_dbfs < LOW_LEVEL_DBFS:
-        said = f"{heard}: far too quiet, if somebody spoke"
-        return Check("recording", WARNING, said, low_level_hint(), figures)
-    return Check("recording", OK, heard, "", figures)
+        detail = f"{measured}: too quiet, if you spoke"
+        return Check("recording", WARNING, detail, low_level_hint(), figures)
+    return Check("recording", OK, measured, "", figures)
 
 
 def _record(case: Case) -> bytes:
-    """Two seconds, or less where no more comes in time. Raises AudioError."""
+    """Return two seconds of audio, or less if ``LIMIT_SECONDS`` expire. Raises ``AudioError``."""
     microphone = Microphone(None if case.chosen is None else case.chosen.index)
     wanted = int(microphone.audio_format.sample_rate * RECORD_SECONDS) * microphone.audio_format.frame_bytes
-    shown = int(microphone.audio_format.sample_rate * SHOWN_SECONDS) * microphone.audio_format.frame_bytes
+    shown = int(microphone.audio_format.sample_rate * LEVEL_SECONDS) * microphone.audio_format.frame_bytes
     pcm: List[bytes] = []
     size = 0
     limit = threading.Timer(LIMIT_SECONDS, microphone.stop)
-    limit.daemon = True  # It must not hold up the end of the program.
+    # A daemon thread, because it must not keep the process from exiting.
+    limit.daemon = True
     limit.start()
     try:
-        # Closed here and now also where Ctrl-C ends it.
-        with closing(cast("Generator[bytes, None, None]", iter(microphone))) as pieces:
-            for piece in pieces:
-                pcm.append(piece)
-                if (size + len(piece)) // shown > size // shown:
-                    case.hear(level_of(b"".join(pcm)[-shown:]))
-                size += len(piece)
+        # ``closing`` closes the device at once, even after Ctrl-C.
+        with closing(cast("Generator[bytes, None, None]", iter(microphone))) as chunks:
+            for chunk in chunks:
+                pcm.append(chunk)
+                if (size + len(chunk)) // shown > size // shown:
+                    case.on_level(level_of(b"".join(pcm)[-shown:]))
+                size += len(chunk)
                 if size >= wanted:
                     break
     finally:

@@ -1,4 +1,4 @@
-"""The way to the gateway: its address, the proxy, the name, the connection."""
+"""Checks of the network: the gateway's address, the proxy, the name look-up, the TCP connection."""
 
 import errno
 import ipaddress
@@ -22,44 +22,41 @@ __all__ = ["connected", "dns", "gateway", "proxy", "tcp"]
 DNS_SECONDS = 4.0
 CONNECT_SECONDS = 4.0
 GRACE = 1.0
-"""For what is bounded already, in case its bound does not hold: the system's look-up of names has none."""
+"""Extra seconds for calls that have a timeout of their own, in case the system's name look-up exceeds it."""
 
 CHECK_NETWORK = (
-    "Is this computer online? A firewall may keep it back. Where only a proxy leads out, HTTPS_PROXY has to "
-    "name that."
+    "Check that this computer is online. A firewall may block the connection. If the network requires a "
+    "proxy, set HTTPS_PROXY."
 )
-CHECK_NAME = (
-    "Is it spelled right (--base-url, SLNG_BASE_URL)? Otherwise check the network, and the VPN where there "
-    "is one."
-)
+CHECK_NAME = "Check the spelling of --base-url or SLNG_BASE_URL, the network, and the VPN if you use one."
 NOTHING_LISTENS = (
-    "Nothing listens there: check --base-url and SLNG_BASE_URL. A gateway of your own has to be started: "
+    "No server listens at this address: check --base-url and SLNG_BASE_URL. Start a local gateway with "
     "slng-sync gateway."
 )
 
 
 def gateway(case: Case) -> Check:
-    """Where the gateway is; with ``--local`` it is started."""
+    """Find the address of the gateway. With ``--local``, start the gateway."""
     if case.start_local is not None:
         case.base_url = case.start_local()
-    route = case.find_route(proxy="")
+    endpoint = case.find_endpoint(proxy="")
     source = "--local" if case.is_local else "--base-url" if case.base_url is not None else ""
     if not source and os.environ.get("SLNG_BASE_URL"):
         source = "SLNG_BASE_URL"
-    named = f"{route.base_url} ({source})" if source else route.base_url
-    figures = {"model": case.model, "base_url": route.base_url, **route.headers}
+    named = f"{endpoint.base_url} ({source})" if source else endpoint.base_url
+    figures = {"model": case.model, "base_url": endpoint.base_url, **endpoint.headers}
     return Check("gateway", OK, named, "", figures)
 
 
 def proxy(case: Case) -> Check:
-    """Which proxy leads out. Its user and its password are shown nowhere."""
+    """Find the proxy. Its user name and password are never shown."""
     try:
-        found = case.find_route(proxy="" if case.is_local else None).proxy
+        found = case.find_endpoint(proxy="" if case.is_local else None).proxy
     except ConfigurationError as error:
-        cure = f"See {_source(case)}. It is written as http://host:3128; hosts in NO_PROXY need none."
+        cure = f"Correct {_source(case)}: write http://host:3128, or list hosts without a proxy in NO_PROXY."
         return failed("proxy", error, cure=cure)
     if found is None:
-        return Check("proxy", OK, "none is used", "", {"proxy": None})
+        return Check("proxy", OK, "not used", "", {"proxy": None})
     host, port, has_user = _parts(found)
     source = _source(case)
     secret = ", with a user name and a password" if has_user else ""
@@ -68,20 +65,20 @@ def proxy(case: Case) -> Check:
 
 
 def dns(case: Case) -> Check:
-    """Whether the name has an address: that of the proxy, where there is one, else of the gateway."""
-    route = case.route
-    host, port = route.address.host, route.address.port
-    if route.proxy is not None:
-        host, port, _ = _parts(route.proxy)
+    """Look up the address of the gateway, or of the proxy if there is one."""
+    endpoint = case.endpoint
+    host, port = endpoint.address.host, endpoint.address.port
+    if endpoint.proxy is not None:
+        host, port, _ = _parts(endpoint.proxy)
     if _is_address(host):
-        return Check("dns", OK, f"{host} is an address already", "", {"addresses": [host]})
+        return Check("dns", OK, f"not needed, {host} is an IP address", "", {"addresses": [host]})
     begun = time.monotonic()
     try:
         found = within(DNS_SECONDS, lambda: socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
     except WaitTimeout as error:
         late = ConnectError(f"The address of {host} was not found within {DNS_SECONDS:g} s.")
         late.__cause__ = error
-        return failed("dns", late, cure="The network's name server does not answer: check the network.")
+        return failed("dns", late, cure="The name server does not answer: check the network.")
     except (OSError, UnicodeError) as error:
         unknown = ConnectError(
             f"The name {host} was not found ({getattr(error, 'strerror', None) or error})."
@@ -95,22 +92,22 @@ def dns(case: Case) -> Check:
 
 
 def tcp(case: Case) -> Check:
-    """Whether a connection can be made, through the proxy where there is one."""
+    """Open a TCP connection to the gateway, through the proxy if there is one."""
     begun = time.monotonic()
     try:
         within(CONNECT_SECONDS + GRACE, lambda: _connect(case))
     except (ConnectError, WaitTimeout) as error:
         return failed("tcp", error, cure=_cure(case, error))
     took = milliseconds(begun)
-    through = "" if case.route.proxy is None else " through the proxy"
-    return Check("tcp", OK, f"connected to {case.route.address}{through} in {took} ms", "", {"ms": took})
+    through = "" if case.endpoint.proxy is None else " through the proxy"
+    return Check("tcp", OK, f"connected to {case.endpoint.address}{through} in {took} ms", "", {"ms": took})
 
 
 @contextmanager
 def connected(case: Case, context: Optional[ssl.SSLContext]) -> Iterator[socket.socket]:
-    """Connect as a session does, with TLS if a context is given. Raises ``ConnectError``."""
-    with Deadline(case.route.address, CONNECT_SECONDS) as deadline:
-        sock = open_socket(deadline, case.route.proxy, context)
+    """Yield a socket connected as in a session, with TLS if a context is given. Raises ``ConnectError``."""
+    with Deadline(case.endpoint.address, CONNECT_SECONDS) as deadline:
+        sock = open_socket(deadline, case.endpoint.proxy, context)
     with sock:
         yield sock
 
@@ -121,18 +118,20 @@ def _connect(case: Case) -> None:
 
 
 def _cure(case: Case, error: Exception) -> str:
-    if case.route.proxy is not None:
+    if case.endpoint.proxy is not None:
         hint = error.hint if isinstance(error, ConnectError) and error.status is not None else ""
-        without = f"The proxy is that of {_source(case)}; NO_PROXY={case.route.address.host} goes without it."
-        return f"{hint} {without}".strip()
+        source = (
+            f"The proxy comes from {_source(case)}; set NO_PROXY={case.endpoint.address.host} to bypass it."
+        )
+        return f"{hint} {source}".strip()
     if getattr(error.__cause__, "errno", None) == errno.ECONNREFUSED:
         return NOTHING_LISTENS
     return CHECK_NETWORK
 
 
 def _source(case: Case) -> str:
-    """Who names the proxy: a variable, as the environment writes it, else the system."""
-    for wanted in ("https_proxy" if case.route.address.secure else "http_proxy", "all_proxy"):
+    """Return the environment variables that set the proxy, as written there, or "the system's settings"."""
+    for wanted in ("https_proxy" if case.endpoint.address.secure else "http_proxy", "all_proxy"):
         names = sorted(name for name, value in os.environ.items() if name.lower() == wanted and value)
         if names:
             return ", ".join(names)

@@ -1,4 +1,4 @@
-"""What is shown to nobody: the key, passwords of proxies, the user's name in paths."""
+"""Removal of private data from results: the key, passwords of proxies, user names in paths."""
 
 import os
 import re
@@ -14,28 +14,28 @@ HOMES = re.compile(r"""(?:/home|/Users|[A-Za-z]:[/\\]Users)[/\\][^/\\\s:;,'")]+"
 
 
 class Privacy:
-    """Takes out of what was found what is nobody's business. None of it should be there to begin with."""
+    """A filter for results that removes private data. A safety net: the checks should not include any."""
 
     def __init__(self) -> None:
         self._redaction = Redaction(_secrets())
         home = os.path.expanduser("~")
-        # The longer one first: one may be the beginning of the other. "/" is no home.
+        # Replace the longer path first, because one may be a prefix of the other. "/" is not replaced.
         homes = {home, os.path.realpath(home)}
         self._homes = sorted((each for each in homes if len(each) > 1), key=len, reverse=True)
 
     def check(self, check: Check) -> Check:
-        """The same, fit to be shown."""
+        """Return a copy of ``check`` without private data."""
         figures = {name: self._value(value) for name, value in check.figures.items()}
         return Check(
             check.name, check.status, self.text(check.detail), self.text(check.cure), figures, check.cause
         )
 
-    def text(self, said: str) -> str:
-        """A text without secrets, and with ``~`` for the home."""
-        said = self._redaction.text(said)
+    def text(self, text: str) -> str:
+        """Return ``text`` without secrets, and with ``~`` for home directories."""
+        text = self._redaction.text(text)
         for home in self._homes:
-            said = re.sub(r"(?<![\w.-])" + re.escape(home) + r"(?![^/\\\s:;,'\")])", "~", said)
-        return HOMES.sub("~", said)
+            text = re.sub(r"(?<![\w.-])" + re.escape(home) + r"(?![^/\\\s:;,'\")])", "~", text)
+        return HOMES.sub("~", text)
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -46,7 +46,7 @@ class Privacy:
 
 
 def _secrets() -> List[str]:
-    # Here, because it brings all of http.client with it.
+    # Imported here, because urllib.request imports the whole http.client package.
     from urllib.request import getproxies
 
     key = os.environ.get("SLNG_API_KEY", "")

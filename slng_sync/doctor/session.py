@@ -1,4 +1,4 @@
-"""The whole way: a session that is opened, given a second of silence, and closed."""
+"""Check of a complete session: open it, send one second of silence, finalize, close."""
 
 import time
 from typing import NamedTuple, Optional
@@ -16,12 +16,12 @@ CONNECT_SECONDS = 4.0
 READY_SECONDS = 5.0
 FINALIZE_SECONDS = 3.0
 CLOSE_SECONDS = 2.0
-SECOND = bytes(32000)
-"""Of silence, at 16 kHz."""
+SILENCE = bytes(32000)
+"""One second of silence at 16 kHz."""
 
 
-class Talk(NamedTuple):
-    """How the conversation went: times in milliseconds, None for what was not answered in time."""
+class SessionTest(NamedTuple):
+    """The figures of a session. Times are in milliseconds, None after a timeout."""
 
     model: str
     session_id: Optional[str]
@@ -31,41 +31,41 @@ class Talk(NamedTuple):
 
 
 def session(case: Case) -> Check:
-    """Whether the gateway lets us in and answers, and how soon. Raises what stands against it."""
-    talk = _talk(case)
-    ready = f"{talk.model} was ready after {talk.ready_ms} ms"
-    if talk.finalize_ms is None:
-        said = f"{ready}, but did not answer finalize within {FINALIZE_SECONDS:g} s"
-        slow = "Words will come late: try again later, or another --world-part."
-        return Check("session", WARNING, said, slow, talk._asdict())
-    said = f"{ready} and answered finalize after {talk.finalize_ms} ms"
-    if not talk.closed_in_order:
-        said = f"{said}, but did not end the stream within {CLOSE_SECONDS:g} s"
-        late = "The last words of a stream may be late: try again later."
-        return Check("session", WARNING, said, late, talk._asdict())
-    return Check("session", OK, said, "", talk._asdict())
+    """Check that the gateway accepts a session, and measure its response times. Raises ``SlngError``."""
+    test = _run(case)
+    detail = f"{test.model} was ready after {test.ready_ms} ms"
+    if test.finalize_ms is None:
+        detail += f", but did not answer finalize within {FINALIZE_SECONDS:g} s"
+        cure = "Transcripts will be late. Try again later, or another --world-part."
+        return Check("session", WARNING, detail, cure, test._asdict())
+    detail += f" and answered finalize after {test.finalize_ms} ms"
+    if not test.closed_in_order:
+        detail += f", but did not end the session within {CLOSE_SECONDS:g} s"
+        cure = "The last words of a session may be late. Try again later."
+        return Check("session", WARNING, detail, cure, test._asdict())
+    return Check("session", OK, detail, "", test._asdict())
 
 
-def _talk(case: Case) -> Talk:
+def _run(case: Case) -> SessionTest:
     client = _client(case)
     begun = time.monotonic()
     opened = client.listen()
     ready_ms = milliseconds(begun)
     try:
-        opened.send(SECOND)
+        opened.send(SILENCE)
         asked = time.monotonic()
         confirmed = opened.finalize(FINALIZE_SECONDS)
         finalize_ms = milliseconds(asked) if confirmed else None
         opened.begin_close(CLOSE_SECONDS)
         is_closed = _is_over(opened)
     finally:
-        # Whatever has happened, nothing is waited for any more. After a close in order this does nothing.
+        # Do not wait any longer, whatever happened. After a clean close this does nothing.
         opened.abort()
-    return Talk(as_dialect(case.model).model, opened.id, ready_ms, finalize_ms, is_closed)
+    return SessionTest(as_dialect(case.model).model, opened.id, ready_ms, finalize_ms, is_closed)
 
 
 def _is_over(opened: Session) -> bool:
-    """Wait for the end; whether it came in time. Raises the error that it came by."""
+    """Wait for the end. Return False after a timeout. Raises the error that ended the session."""
     try:
         opened.wait(CLOSE_SECONDS)
     except WaitTimeout:

@@ -1,4 +1,4 @@
-"""TLS: whether the gateway is who it says, and what stands against that where it is not."""
+"""Check of TLS and the gateway's certificate."""
 
 import ssl
 import time
@@ -17,7 +17,7 @@ __all__ = ["tls"]
 
 
 class Secured(NamedTuple):
-    """What was agreed upon."""
+    """The result of a TLS handshake."""
 
     version: str
     cipher: str
@@ -25,13 +25,13 @@ class Secured(NamedTuple):
 
 
 def tls(case: Case) -> Check:
-    """Whether the connection is encrypted, and the gateway's certificate good."""
-    address = case.route.address
+    """Check that the connection is encrypted and the gateway's certificate is valid."""
+    address = case.endpoint.address
     if not address.secure:
         return _plain(case)
     begun = time.monotonic()
     try:
-        secured = within(CONNECT_SECONDS + GRACE, lambda: _secure(case, case.route.ssl_context))
+        secured = within(CONNECT_SECONDS + GRACE, lambda: _secure(case, case.endpoint.ssl_context))
     except (ConnectError, WaitTimeout) as error:
         return _refused(case, error)
     took = milliseconds(begun)
@@ -46,30 +46,30 @@ def tls(case: Case) -> Check:
 
 
 def _plain(case: Case) -> Check:
-    host, figures = case.route.address.host, {"version": None}
+    host, figures = case.endpoint.address.host, {"version": None}
     if host == "localhost" or host == "::1" or host.startswith("127."):
-        return Check("tls", OK, "not used, which is fine on this machine (ws://)", "", figures)
+        return Check("tls", OK, "not used, which is safe on this machine (ws://)", "", figures)
     return Check(
         "tls",
         WARNING,
-        f"not used: the key can be read on the way to {host}",
+        f"not used: the API key is sent to {host} unencrypted",
         "Use wss:// in the address.",
         figures,
     )
 
 
 def _refused(case: Case, error: SlngError) -> Check:
-    cause, host = error.__cause__, case.route.address.host
+    cause, host = error.__cause__, case.endpoint.address.host
     if isinstance(cause, ssl.SSLCertVerificationError):
-        seen = _shown(case)
+        seen = _untrusted_certificate(case)
         cure = certificate_cure(cause.verify_code, host, seen, datetime.now(timezone.utc))
         return failed("tls", error, cure=cure, figures={"verify_code": cause.verify_code, **_figures(seen)})
     reason = str(getattr(cause, "reason", None) or "")
     return failed("tls", error, cure=tls_cure(reason), figures={"reason": reason})
 
 
-def _shown(case: Case) -> Optional[Certificate]:
-    """The certificate that was not believed. Nothing is said to who shows it."""
+def _untrusted_certificate(case: Case) -> Optional[Certificate]:
+    """Return the rejected certificate, or None. Sends nothing over the unverified connection."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

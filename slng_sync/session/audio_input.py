@@ -103,7 +103,7 @@ class AudioInput:
     def set_paused(self, paused: bool) -> None:
         """Withhold audio, or let it flow again."""
         self.paused = paused
-        self._shared.changes.tell()
+        self._shared.changes.notify()
 
     def lose(self, frames: int, reason: str) -> None:
         """Account for lost audio. What is lost bit by bit is reported in larger pieces."""

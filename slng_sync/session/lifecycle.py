@@ -215,7 +215,7 @@ class Lifecycle:
             self._note_ready(now)
         self._deliver(connection.protocol.release(now))
         self._report_file_problems()
-        shared.changes.tell()
+        shared.changes.notify()
         return not connection.protocol.over(now) and now < shared.deadline
 
     def _flush(self, connection: Connection, now: float) -> None:
@@ -345,7 +345,7 @@ class Lifecycle:
             self._audio_input.report_losses()
         shared.delivery.begin_overlap(shared.queue.start(0.0))
         connection.note_loss(cause.message)
-        shared.changes.tell()
+        shared.changes.notify()
 
     def _reconnect(self, outage: Outage) -> Steps:
         """Try until there is a connection again, or trying makes no sense any more."""

@@ -126,7 +126,7 @@ class Session:
         """End at once: nothing more is sent, and nothing waited for."""
         shared = self._shared
         shared.aborted = True
-        shared.changes.tell()
+        shared.changes.notify()
         if self._capture is not None:
             self._capture.stop()
         shared.wake_up()
@@ -143,7 +143,7 @@ class Session:
                 # A little is left for the callbacks.
                 shared.shorten_deadline(timeout - min(0.5, timeout / 4))
                 shared.enter(State.DRAINING)
-        shared.changes.tell()
+        shared.changes.notify()
         if self._capture is not None:
             self._capture.stop()
         shared.wake_up()

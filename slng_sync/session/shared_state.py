@@ -83,7 +83,7 @@ class SharedState:
         with self.lock:
             if state is State.CLOSED or self.state < State.DRAINING:
                 self.state = state
-        self.changes.tell()
+        self.changes.notify()
 
     def wake_up(self) -> None:
         """Resume the session on ``slng-io``."""

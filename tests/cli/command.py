@@ -1,4 +1,4 @@
-"""The command as a person or a script runs it: in a process of its own, with pipes or on a terminal."""
+"""Run the command as users and scripts do: in a separate process, with pipes or on a terminal."""
 
 import os
 import re
@@ -19,13 +19,13 @@ OURS = re.compile(r"SLNG_.*|.*_proxy|.*_PROXY|NO_COLOR|TERM|COLUMNS|LC_.*|LANG|P
 
 
 def environment(**settings: str) -> Dict[str, str]:
-    """The environment without what would change how the command behaves, and with these settings."""
+    """Return the environment with ``settings`` and without variables that affect the command."""
     kept = {name: value for name, value in os.environ.items() if not OURS.fullmatch(name)}
     return {**kept, "PYTHONPATH": str(ROOT), "LANG": "C.UTF-8", "TERM": "xterm", **settings}
 
 
 def python(*arguments: str) -> List[str]:
-    # A warning is as bad there as here: of a socket left open, for one.
+    # Warnings are errors in the child process too, for example about a socket left open.
     return [sys.executable, "-W", "error", *arguments]
 
 
@@ -52,10 +52,11 @@ def run(
 
 @contextmanager
 def started(command: List[str], env: Optional[Mapping[str, str]] = None, **streams: Any) -> Iterator[Any]:
-    """Start a command and leave nothing of it behind. stdin, stdout and stderr are pipes unless said."""
+    """Start a command and clean up at the end. stdin, stdout and stderr are pipes unless given."""
     pipes: Dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-    process = subprocess.Popen(command, env=dict(env or environment()), **{**pipes, **streams})
-    # Whatever a test waits for must not be waited for without end.
+    # Unbuffered, because communicate() loses lines that readline() has left in the buffer of a pipe.
+    process = subprocess.Popen(command, bufsize=0, env=dict(env or environment()), **{**pipes, **streams})
+    # No test may wait for the process for ever.
     killer = threading.Timer(LIMIT, process.kill)
     killer.start()
     try:
@@ -78,6 +79,6 @@ def interrupt(process: Any) -> None:
 
 
 def shadow(folder: Path, name: str, text: str = "raise ImportError('not installed')\n") -> Dict[str, str]:
-    """Environment in which ``import name`` gives this module instead."""
+    """Return an environment in which ``import name`` imports this module instead."""
     (folder / f"{name}.py").write_text(text, "utf-8")
     return {"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])}

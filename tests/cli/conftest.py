@@ -15,13 +15,13 @@ WORDS = "Hello there. This is a test. And so it ends."
 
 @pytest.fixture
 def recording(tmp_path: Path) -> Path:
-    """Audio for all of WORDS: what is in it does not matter to the script engine."""
+    """Return a recording long enough for all of WORDS. The script engine ignores its content."""
     return _recording(tmp_path / "talk.wav", Script.from_text(WORDS).seconds)
 
 
 @pytest.fixture
 def short_recording(tmp_path: Path, gateway: LocalGateway) -> Path:
-    """Audio for "Hello there.", which is then all that the gateway says."""
+    """Return a recording for "Hello there.", and make that the whole script of the gateway."""
     gateway.script = Script.from_text("Hello there.")
     return _recording(tmp_path / "short.wav", gateway.script.seconds)
 
@@ -37,7 +37,7 @@ def _recording(path: Path, seconds: float) -> Path:
 
 @pytest.fixture
 def gateway() -> Iterator[LocalGateway]:
-    """A gateway that says WORDS; a test may replace its script and its faults."""
+    """A gateway that transcribes WORDS. A test may replace its script and its faults."""
     with LocalGateway("script", script=Script.from_text(WORDS)) as gateway:
         yield gateway
         gateway.wait_idle()
@@ -45,19 +45,19 @@ def gateway() -> Iterator[LocalGateway]:
 
 @pytest.fixture
 def env(gateway: LocalGateway) -> Dict[str, str]:
-    """The environment of a program that uses the gateway."""
+    """Return the environment of a program that uses the gateway."""
     return environment(SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)
 
 
-class VoiceGate:
-    """An engine around the script's own that tells when so much audio has been heard."""
+class EngineProbe:
+    """A wrapper of the script engine that sets events at given positions of the received audio."""
 
     def __init__(self, script: Script) -> None:
         self.script = script
         self._marks: List[Any] = []
 
-    def heard(self, seconds: float) -> threading.Event:
-        """An event for the moment when this much audio has come."""
+    def received(self, seconds: float) -> threading.Event:
+        """Return an event that is set once this much audio was received."""
         event = threading.Event()
         self._marks.append((seconds, event))
         return event
@@ -81,13 +81,13 @@ class VoiceGate:
 
 @pytest.fixture
 def listening(recording: Path) -> Iterator[Callable[[Script], Any]]:
-    """A function that makes a running gateway for a script, and the `VoiceGate` in it."""
+    """A function that starts a gateway for a script and returns it with its ``EngineProbe``."""
     gateways: List[LocalGateway] = []
 
     def make(script: Script) -> Any:
-        ear = VoiceGate(script)
-        gateways.append(LocalGateway(ear).start())
-        return gateways[-1], ear
+        probe = EngineProbe(script)
+        gateways.append(LocalGateway(probe).start())
+        return gateways[-1], probe
 
     yield make
     for gateway in gateways:

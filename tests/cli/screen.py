@@ -1,4 +1,4 @@
-"""A small terminal: what a person sees of what a program writes on it."""
+"""A small terminal emulator: shows what a user sees of a program's output."""
 
 import codecs
 import fcntl
@@ -17,7 +17,7 @@ PIECES = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b\[[\d;]*m|([\r\n])|([^\x1b\r\n]+
 
 
 class Screen:
-    """Understands what ``slng-sync`` writes: text, line ends, cursor up, erase below, colours."""
+    """A screen that interprets ``slng-sync``: text, line ends, cursor up, erase below, colours."""
 
     def __init__(self, width: int) -> None:
         self.rows = [""]
@@ -62,7 +62,7 @@ class Screen:
 
 
 class Terminal:
-    """A process on a terminal; ``stdout`` may lead elsewhere."""
+    """A process on a terminal. Its stdout may be redirected."""
 
     def __init__(self, process: Any, master: int, width: int) -> None:
         self.process = process
@@ -72,7 +72,7 @@ class Terminal:
         self._decode = codecs.getincrementaldecoder("utf-8")().decode
 
     def read_until(self, seen: Callable[[Screen], object]) -> str:
-        """Look on until something is to be seen; give what is there then."""
+        """Read until ``seen`` returns true. Return the text on the screen."""
         while not seen(self.screen):
             assert self._read(), f"The program ended; it had shown:\n{self.screen.text}"
         return self.screen.text
@@ -87,11 +87,11 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def _read(self) -> bool:
-        """Show one more state of the screen, however many have come at once."""
+        """Show the next state of the screen, also if several arrived at once. Return False at the end."""
         if not self._frames:
             try:
                 data = os.read(self._master, 65536)
-            except OSError:  # Linux says so at the end of a terminal.
+            except OSError:  # Linux reports the end of a terminal this way.
                 return False
             self._frames = FRAME.split(self._decode(data))
         self.screen.feed(self._frames.pop(0))

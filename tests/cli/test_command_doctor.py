@@ -1,4 +1,4 @@
-"""``slng-sync doctor``: each thing that may be wrong, made wrong, and what is then said about it."""
+"""``slng-sync doctor``: tests cause each problem and check what the doctor reports."""
 
 import json
 import math
@@ -24,7 +24,7 @@ UNREACHABLE = "ws://127.0.0.1:1"
 
 
 def lines_of(text: str) -> Dict[str, List[str]]:
-    """Each check's line, without its name, and what stands below it."""
+    """Return the lines of each check by name: the result, then its cures."""
     found: Dict[str, List[str]] = {}
     for line in text.split("\n\n")[0].splitlines():
         if line.startswith(" "):
@@ -36,7 +36,7 @@ def lines_of(text: str) -> Dict[str, List[str]]:
 
 
 def report_of(*arguments: object, **how: Any) -> Dict[str, Any]:
-    """The checks in the document, by name."""
+    """Run the doctor with ``--json``. Return its exit code and the checks by name."""
     done = run("doctor", "--json", *arguments, **how)
     document = json.loads(done.stdout)
     checks = {check["name"]: check for check in document["checks"]}
@@ -48,12 +48,12 @@ def report_of(*arguments: object, **how: Any) -> Dict[str, Any]:
 
 
 def with_sound(env: Dict[str, str]) -> Dict[str, str]:
-    """The environment of the gateway's user, with the microphone that there is now."""
+    """Return ``env`` with the settings of the current virtual microphone."""
     return {**env, **environment()}
 
 
 def tone(amplitude: float, seconds: float = 30.0) -> bytes:
-    """A tone of 440 Hz, at 16 kHz; where it is too loud, cut off."""
+    """Return a tone of 440 Hz at 16 kHz, clipped if it is too loud."""
     second = [math.sin(2 * math.pi * 440 * at / 16000) * amplitude for at in range(16000)]
     limited = [max(-32768, min(32767, round(sample))) for sample in second]
     return struct.pack(f"<{len(limited)}h", *limited) * int(seconds)
@@ -61,7 +61,7 @@ def tone(amplitude: float, seconds: float = 30.0) -> bytes:
 
 @pytest.fixture
 def playing(microphone: VirtualMicrophone) -> Iterator[Any]:
-    """A function that plays a tone into the microphone until the test ends; it returns once that is heard."""
+    """A function that plays a tone into the microphone until the test ends. Returns once it is recorded."""
     players: List[Any] = []
 
     def play(amplitude: float) -> None:
@@ -87,13 +87,13 @@ class TestAllIsWell:
         assert [said[0].split()[0] for said in found.values()] == ["ok"] * len(NAMES), done.stdout
         assert "#" in found["recording"][0] and "dBFS" in found["recording"][0]
         assert "finalize" in found["session"][0]
-        assert done.stdout.endswith("\nAll is well.\n")
+        assert done.stdout.endswith("\nAll checks passed.\n")
         assert done.returncode == 0
 
     def test_without_a_key_by_the_local_gateway(self) -> None:
         done = run("doctor", "--local", "--no-microphone")
         found = lines_of(done.stdout)
-        # The recogniser may take its time on a busy machine, which is worth a warning.
+        # The recogniser may be slow on a busy machine. Then the doctor warns.
         assert found["session"][0].split()[0] in ("ok", "warning")
         assert found["recording"] == ["skipped --no-microphone"]
         assert "--local" in found["gateway"][0]
@@ -132,7 +132,7 @@ class TestMicrophone:
             microphone.mute(False)
         assert found["code"] == 4
         assert found["recording"]["status"] == "failed"
-        assert "zeros" in found["recording"]["detail"]
+        assert "digital silence" in found["recording"]["detail"]
         assert "muted" in found["recording"]["cure"]
         assert found["session"]["status"] == "ok", "what has nothing to do with it goes on"
 
@@ -231,7 +231,7 @@ class TestGateway:
         found = report_of("--no-microphone", "--base-url", UNREACHABLE, SLNG_API_KEY=KEY)
         assert found["code"] == 1
         assert "refused" in found["tcp"]["detail"]
-        assert "Nothing listens" in found["tcp"]["cure"]
+        assert "No server listens" in found["tcp"]["cure"]
 
     def test_a_name_that_does_not_exist(self) -> None:
         found = report_of("--no-microphone", "--base-url", "wss://gateway.invalid", SLNG_API_KEY=KEY)
@@ -245,7 +245,7 @@ class TestGateway:
         assert found["code"] == 1
         assert "ready" in found["session"]["detail"]
 
-    def test_a_certificate_that_nobody_vouches_for(self, server_context: Any) -> None:
+    def test_an_untrusted_certificate(self, server_context: Any) -> None:
         script = Script.from_text("Hello there.")
         with LocalGateway("script", script=script, tls=server_context) as gateway:
             found = report_of("--no-microphone", SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)
@@ -305,7 +305,7 @@ class TestWhateverHappens:
         assert found["session"]["detail"] == "it needs packages, which failed"
 
     def test_a_mistake_of_ours(self, env: Dict[str, str], tmp_path: Path) -> None:
-        # Whatever this does, PyAudio does not: it stands for what nobody has thought of.
+        # PyAudio does not do this. It represents an unforeseen error.
         odd = shadow(tmp_path, "pyaudio", "class PyAudio:\n    def __init__(self):\n        1 / 0\n")
         found = report_of(env={**env, **odd})
         assert found["code"] == 1

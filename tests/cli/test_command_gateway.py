@@ -1,4 +1,4 @@
-"""``slng-sync gateway``: served by one process, used by another."""
+"""``slng-sync gateway`` serves in one process and is used by another."""
 
 import socket
 from pathlib import Path
@@ -12,13 +12,13 @@ from slng_sync import Client, Soniox
 
 
 def settings(process: Any) -> Dict[str, str]:
-    """The two lines that it prints, once they are there."""
+    """Wait for the two lines that the gateway prints and return them as settings."""
     return dict(process.stdout.readline().decode().strip().split("=", 1) for _ in range(2))
 
 
 def stop(process: Any) -> None:
     interrupt(process)
-    assert process.communicate(timeout=10) == (b"", b"Ctrl-C ends the gateway.\n")
+    assert process.communicate(timeout=10) == (b"", b"Stop the gateway with Ctrl-C.\n")
     assert process.returncode == 0
 
 
@@ -77,7 +77,7 @@ def test_what_cannot_be_used_is_1(tmp_path: Path) -> None:
     no_pem = ["--tls-cert", tmp_path / "no.pem", "--tls-key", tmp_path / "no.pem"]
     wrong = [
         (["--script", "missing.txt"], "missing.txt cannot be read"),
-        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1"),
+        (["--host", "203.0.113.1"], "Cannot listen on 203.0.113.1"),
         (no_pem, "certificate or its key cannot be used"),
     ]
     for arguments, said in wrong:

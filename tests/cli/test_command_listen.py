@@ -1,4 +1,4 @@
-"""``slng-sync listen`` and ``devices``: with a microphone that hears what is played into it, and without."""
+"""``slng-sync listen`` and ``devices``, with a virtual microphone and without a microphone."""
 
 import json
 import wave
@@ -15,7 +15,7 @@ NO_SOUND = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
 
 @pytest.fixture
 def deaf(tmp_path: Path) -> Dict[str, str]:
-    """The environment of a machine without sound."""
+    """Return the environment of a machine without sound devices."""
     (tmp_path / "asound.conf").write_text(NO_SOUND)
     return {"ALSA_CONFIG_PATH": str(tmp_path / "asound.conf"), "PULSE_SERVER": f"unix:{tmp_path}/nowhere"}
 

@@ -1,4 +1,4 @@
-"""``slng-sync replay`` as it is used: lines, documents, damaged traces; and no network anywhere."""
+"""``slng-sync replay``: lines, documents and damaged traces, without a network."""
 
 import json
 import os
@@ -16,7 +16,7 @@ LINES = ["Hello there.", "This is a test.", "And so it ends."]
 
 
 def traced(gateway: LocalGateway, recording: Path, path: Path, **options: Any) -> Path:
-    """The trace of a session that transcribes a recording at once."""
+    """Return the trace of a session that transcribed a recording at full speed."""
     client = Client("soniox", api_key=KEY, base_url=gateway.url, **options)
     with client.listen(trace=path) as session:
         session.send(recording.read_bytes()[44:])
@@ -36,7 +36,7 @@ def test_the_words_are_lines_as_they_were_without_key_and_network(trace: Path) -
 def test_documents_and_files_are_those_of_transcribe(
     trace: Path, env: Dict[str, str], recording: Path, tmp_path: Path
 ) -> None:
-    """Word for word, time for time."""
+    """With the same words and times."""
     for format_ in ("srt", "vtt", "json", "html"):
         ours = run("replay", trace, "--format", format_)
         theirs = run("transcribe", recording, "--format", format_, "--speed", "50", env=env)
@@ -47,7 +47,7 @@ def test_documents_and_files_are_those_of_transcribe(
 
 
 def test_it_takes_its_time_where_asked(trace: Path) -> None:
-    """The words of a session that took three seconds, at six times its speed."""
+    """Replay a session of three seconds at six times its pace."""
     stretched(trace, 3000)
     begun = time.monotonic()
     done = run("replay", trace, "--speed", "6")
@@ -56,7 +56,7 @@ def test_it_takes_its_time_where_asked(trace: Path) -> None:
 
 
 def stretched(trace: Path, t_ms: int) -> None:
-    """Let the session's end come so late."""
+    """Delay the end of the session in the trace."""
     *lines, last = trace.read_text("utf-8").splitlines(keepends=True)
     trace.write_text("".join([*lines, json.dumps({**json.loads(last), "t_ms": t_ms})]), "utf-8")
 
@@ -88,7 +88,7 @@ def test_a_session_that_was_not_complete_is_3(gateway: LocalGateway, recording: 
     done = run("replay", path)
     assert done.returncode == 3
     assert done.stdout.startswith("Hello there.\n")
-    assert "not complete" in done.stderr
+    assert "incomplete" in done.stderr
 
 
 def test_a_damaged_trace_is_4_with_the_number_of_the_line_and_what_came_before(
@@ -117,7 +117,7 @@ def test_what_is_no_trace_is_4_and_writes_nothing(
 
 
 def test_wrong_usage_is_2(trace: Path) -> None:
-    """Among it the trace itself as the output: it stays as it is."""
+    """For example the trace itself as the output. The trace stays unchanged."""
     before = trace.read_bytes()
     for arguments in ([], ["--speed", "0", trace], ["--model", "soniox", trace], ["-o", trace, trace]):
         assert run("replay", *arguments).returncode == 2

@@ -1,4 +1,4 @@
-"""What a person sees: live words and a bar on a terminal, and nothing of either where nobody looks on."""
+"""Live words and a bar on a terminal, and neither without a terminal."""
 
 import os
 import time
@@ -37,7 +37,7 @@ def test_no_color_leaves_no_colours(env: Dict[str, str], recording: Path) -> Non
 
 
 def test_a_narrow_terminal_shows_the_newest_words(listening: Any, recording: Path) -> None:
-    """Lines that wrapped could not be written anew: the screen would fill up with old words."""
+    """Wrapped lines cannot be redrawn, and the screen would fill with old words."""
     gateway, _ = listening(Script.numbered(14, utterance=100))
     env = environment(SLNG_BASE_URL=gateway.url, SLNG_API_KEY="any")
     with on_terminal(slng_sync("transcribe", recording, "--speed", "4"), env, width=30) as terminal:
@@ -65,7 +65,7 @@ def test_quiet_and_dumb_terminals_show_finals_only(env: Dict[str, str], recordin
 def test_into_a_pipe_goes_nothing_live_and_none_of_it_reaches_the_terminal(
     env: Dict[str, str], recording: Path
 ) -> None:
-    """Whatever reads the pipe may write on the same terminal, as tee does."""
+    """The reader of the pipe may write to the same terminal, as tee does."""
     end, pipe = os.pipe()
     try:
         with on_terminal(slng_sync("transcribe", recording, "--speed", "9"), env, stdout=pipe) as terminal:
@@ -93,12 +93,12 @@ def test_ctrl_c_on_the_keyboard(env: Dict[str, str], recording: Path) -> None:
         shown = terminal.read_to_end().splitlines()
     assert terminal.process.returncode == 130
     assert shown[0] == "Hello there."
-    assert "Ctrl-C again ends at once." in "".join(shown)
+    assert "Press Ctrl-C again to stop at once." in "".join(shown)
     assert shown[-1].startswith("This is")
 
 
 def test_a_second_ctrl_c_ends_at_once(gateway: LocalGateway, env: Dict[str, str], recording: Path) -> None:
-    """The server has fallen silent: waiting for its last words would take ten seconds."""
+    """The server does not answer any more. Waiting for its last words would take ten seconds."""
     gateway.faults = Faults(trouble=Trouble.mute(2.5))
     with on_terminal(slng_sync("transcribe", recording, "--speed", "2"), env) as terminal:
         terminal.read_until(lambda screen: "Hello there.\n" in screen.text)
@@ -112,7 +112,7 @@ def test_a_second_ctrl_c_ends_at_once(gateway: LocalGateway, env: Dict[str, str]
 
 
 def test_ctrl_c_of_the_local_gateway_too(recording: Path) -> None:
-    """A terminal interrupts every process of the group: the recogniser must not be the first to go."""
+    """Ctrl-C interrupts every process of the group. The recogniser must not end before the client."""
     command = slng_sync("transcribe", "--local", SPEECH / "eight_of_spades.wav")
     with on_terminal(command, environment()) as terminal:
         terminal.read_until(lambda screen: "eight of spades four" in screen.text)

@@ -1,4 +1,4 @@
-"""``slng-sync transcribe`` as it is used: output in pipes, documents, files, and every exit code."""
+"""``slng-sync transcribe``: output to pipes, documents and files, and every exit code."""
 
 import json
 import re
@@ -125,8 +125,8 @@ def test_ctrl_c_ends_also_while_standard_input_stays_silent(
 
 
 def test_ctrl_c_still_brings_the_last_words(listening: Any, recording: Path) -> None:
-    gateway, ear = listening(Script.numbered(20, utterance=100))
-    talked = ear.heard(4.0)
+    gateway, probe = listening(Script.numbered(20, utterance=100))
+    talked = probe.received(4.0)
     env = environment(SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)
     with started(slng_sync("transcribe", recording, "--speed", "4"), env) as process:
         assert talked.wait(20)
@@ -138,8 +138,8 @@ def test_ctrl_c_still_brings_the_last_words(listening: Any, recording: Path) -> 
 
 
 def test_ctrl_c_completes_the_document(listening: Any, recording: Path) -> None:
-    gateway, ear = listening(Script.numbered(20, utterance=100))
-    talked = ear.heard(2.0)
+    gateway, probe = listening(Script.numbered(20, utterance=100))
+    talked = probe.received(2.0)
     env = environment(SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)
     with started(slng_sync("transcribe", recording, "--format", "json", "--speed", "2"), env) as process:
         assert talked.wait(20)
@@ -150,8 +150,8 @@ def test_ctrl_c_completes_the_document(listening: Any, recording: Path) -> None:
 
 
 def test_a_polite_kill_ends_like_ctrl_c(listening: Any, recording: Path) -> None:
-    gateway, ear = listening(Script.numbered(20, utterance=100))
-    talked = ear.heard(2.0)
+    gateway, probe = listening(Script.numbered(20, utterance=100))
+    talked = probe.received(2.0)
     env = environment(SLNG_BASE_URL=gateway.url, SLNG_API_KEY=KEY)
     with started(slng_sync("transcribe", recording, "--speed", "2"), env) as process:
         assert talked.wait(20)
@@ -205,7 +205,7 @@ def test_no_key_is_5_and_says_what_to_do(recording: Path) -> None:
     done = run("transcribe", recording)
     assert done.returncode == 5
     what, hint = done.stderr.splitlines()
-    assert what == "slng-sync: There is no API key."
+    assert what == "slng-sync: No API key: SLNG_API_KEY is not set."
     assert "SLNG_API_KEY" in hint
     assert "--local" in hint
 
@@ -257,7 +257,7 @@ def test_what_the_server_did_not_answer_for_is_3(
     gateway.faults = Faults(trouble=Trouble.mute(2.5))
     done = run("transcribe", "--model", "reson8", recording, "--speed", "20", env=env)
     assert done.returncode == 3
-    assert "not complete" in done.stderr
+    assert "incomplete" in done.stderr
     assert done.stdout.startswith("Hello there.\n")
 
 
@@ -297,7 +297,7 @@ WRONG: List[List[str]] = [
 def test_wrong_usage_is_2(
     arguments: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In this process, as it is a matter of arguments alone."""
+    """In this process, because only arguments are parsed."""
     from slng_sync.cli import main
 
     monkeypatch.setenv("SLNG_API_KEY", KEY)
@@ -319,7 +319,7 @@ def test_version_and_help() -> None:
 
 
 def test_local_without_its_packages_says_what_to_install(recording: Path, tmp_path: Path) -> None:
-    """A folder on the path that has no spec stands for a package that is not installed."""
+    """A module that cannot be imported represents a package that is not installed."""
     env = shadow(tmp_path, "sitecustomize", "import sys\nsys.modules['pocketsphinx'] = None\n")
     done = run("transcribe", "--local", recording, env=env)
     assert done.returncode == 1
@@ -372,7 +372,7 @@ def stereo(path: Path, recording: Path) -> Path:
 
 
 def test_separate_channels_are_named(env: Dict[str, str], recording: Path, tmp_path: Path) -> None:
-    """The gateway hears the same on both."""
+    """Both channels contain the same audio."""
     call = stereo(tmp_path / "call.wav", recording)
     done = run("transcribe", "--separate-channels", call, "--speed", "20", env=env)
     assert (done.returncode, done.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""The line that shows how loud it is."""
+"""The level meter on the terminal."""
 
 import pytest
 
@@ -10,15 +10,15 @@ from slng_sync.events import Level
 def test_it_is_as_long_as_it_is_loud(peak: float, full: int) -> None:
     meter = Meter()
     assert meter.line() == ""
-    meter.hear(Level(peak - 3, peak))
+    meter.update(Level(peak - 3, peak))
     assert meter.line() == f"[{'#' * full}{'-' * (20 - full)}]"
 
 
 def test_that_it_was_too_loud_is_said_for_a_second() -> None:
     meter = Meter()
-    meter.hear(Level(-3.0, 0.0, clipping=True))
+    meter.update(Level(-3.0, 0.0, clipping=True))
     for _ in range(24):
-        meter.hear(Level(-30.0, -20.0))
+        meter.update(Level(-30.0, -20.0))
     assert meter.line().endswith("too loud")
-    meter.hear(Level(-30.0, -20.0))
+    meter.update(Level(-30.0, -20.0))
     assert meter.line().endswith("-]")

@@ -1,4 +1,4 @@
-"""Lines that are written anew, the progress bar, and what a terminal must not be told."""
+"""Live lines, the progress bar, and removal of control characters."""
 
 import io
 import os
@@ -48,9 +48,9 @@ def test_nothing_that_commands_a_terminal_is_left(text: str) -> None:
 def test_a_bar_says_how_far_it_is() -> None:
     stream = io.StringIO()
     assert bar_line(30, 20, 120, stream).endswith(" 25% 0:30 of 2:00")
-    assert bar_line(7200, 3600, 7200, stream).endswith("100% 2:00:00 of 2:00:00, answered for 1:00:00")
-    assert bar_line(0, 0, 0, stream).endswith("100% 0:00 of 0:00, answered for 0:00")
-    assert bar_line(5, 9, 4, stream).endswith("100% 0:04 of 0:04, answered for 0:04")
+    assert bar_line(7200, 3600, 7200, stream).endswith("100% 2:00:00 of 2:00:00, acknowledged 1:00:00")
+    assert bar_line(0, 0, 0, stream).endswith("100% 0:00 of 0:00, acknowledged 0:00")
+    assert bar_line(5, 9, 4, stream).endswith("100% 0:04 of 0:04, acknowledged 0:04")
 
 
 def test_a_stream_without_a_terminal_has_a_width_all_the_same() -> None:

@@ -1,4 +1,4 @@
-"""The sample programs do what they say, as programs of their own."""
+"""The sample programs work, each in a process of its own."""
 
 import os
 import shutil
@@ -35,7 +35,7 @@ def test_transcribe_file(env: Dict[str, str], short_recording: Path) -> None:
 
 def test_numpy_array(env: Dict[str, str], short_recording: Path) -> None:
     lines = output("numpy_array.py", env, short_recording).splitlines()
-    assert lines == ["Transcribed: Hello there.", "Sent in pieces: Hello there."]
+    assert lines == ["Transcribed: Hello there.", "Sent in chunks: Hello there."]
 
 
 def test_microphone(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
@@ -48,9 +48,9 @@ def test_microphone(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
 
 
 def test_all_day(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
-    """Words of real speech, an unplugged microphone, and the end by Ctrl-C."""
+    """Real speech is transcribed, an unplugged microphone is reported, and Ctrl-C stops the program."""
     with started(sample("all_day.py"), {**environment(), **env, "PYTHONUNBUFFERED": "1"}) as process:
-        assert process.stdout.readline() == b"Listening. Ctrl-C ends.\n"
+        assert process.stdout.readline() == b"Listening. Stop with Ctrl-C.\n"
         player = microphone.play(SPEECH / "goforward.wav")
         assert process.stdout.readline().split(b" ", 1)[1] == b"Hello there.\n"
         player.wait()
@@ -82,23 +82,23 @@ def test_push_to_talk(microphone: VirtualMicrophone, env: Dict[str, str], gatewa
 
 @contextmanager
 def display() -> Iterator[str]:
-    """A screen that nobody sees."""
+    """Start a virtual X display and yield its name."""
     assert shutil.which("Xvfb"), "Xvfb not found; the window's test needs: apt-get install xvfb"
-    told, tell = os.pipe()
+    reader, writer = os.pipe()
     try:
-        options = ["-displayfd", str(tell), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
-        with started(["Xvfb", *options], pass_fds=[tell], stderr=subprocess.DEVNULL):
-            os.close(tell)
-            number = os.read(told, 16).decode().strip()
+        options = ["-displayfd", str(writer), "-screen", "0", "800x600x24", "-nolisten", "tcp"]
+        with started(["Xvfb", *options], pass_fds=[writer], stderr=subprocess.DEVNULL):
+            os.close(writer)
+            number = os.read(reader, 16).decode().strip()
             assert number, "Xvfb did not start."
             yield f":{number}"
     finally:
-        os.close(told)
+        os.close(reader)
 
 
 def test_tk_window(microphone: VirtualMicrophone, env: Dict[str, str]) -> None:
-    """Start, words, Stop, the last words; Start once more, and the window is closed in the middle of it."""
-    # Not skipped without Tk: then it fails, and says what is missing.
+    """Start, words, Stop, the last words. Then Start again, and close the window during the session."""
+    # Without Tk this test fails and says what is missing. Skipping it would hide that.
     asked = subprocess.run([sys.executable, "-c", "import tkinter"], stderr=subprocess.PIPE)
     assert asked.returncode == 0, f"{sys.executable} has no tkinter: install python3-tk, or another Python."
     user = python(str(Path(__file__).with_name("tk_user.py")), str(SAMPLES / "tk_window.py"))

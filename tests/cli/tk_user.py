@@ -1,6 +1,6 @@
-"""Runs a Tk program and uses it as a person does: looks at its widgets and presses its button.
+"""Run a Tk program and use it as a person does: look at its widgets and press its button.
 
-Started by ``test_samples``. Each step waits until what it expects is to be seen; the program runs unchanged.
+``test_samples`` starts this. Each step waits until its expected state is visible. The program runs unchanged.
 """
 
 import runpy
@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 
 def use(root: tk.Tk) -> Iterator[Callable[[], object]]:
-    """The steps; each yields what to wait for before the next."""
+    """Run the steps. Each yields a condition to wait for before the next step."""
     text, partial, button = root.winfo_children()
     widgets: Any = {"text": text, "partial": partial, "button": button}
     says = lambda name: widgets[name].cget("text")  # noqa: E731

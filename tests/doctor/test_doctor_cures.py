@@ -1,4 +1,4 @@
-"""What is said about each fault, on each system."""
+"""The cure for each problem on each operating system."""
 
 import ssl
 import sys
@@ -19,7 +19,7 @@ OWN = SEEN._replace(subject=SEEN.issuer, is_own_issuer=True)
 
 @pytest.fixture(params=["linux", "darwin", "win32", "freebsd14"])
 def system(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The system that this seems to be. What nobody has written cures for is taken for Linux."""
+    """Set the operating system. One without cures of its own gets those for Linux."""
     monkeypatch.setattr(sys, "platform", request.param)
     return "linux" if request.param.startswith("freebsd") else str(request.param)
 
@@ -54,17 +54,17 @@ def test_authorities_may_be_missing(system: str) -> None:
 @pytest.mark.parametrize(
     ("code", "seen", "said"),
     [
-        (9, SEEN, "begins on 2026-05-04"),
-        (9, None, "its clock is behind"),
-        (10, SEEN, "ended on 2026-05-05"),
-        (10, None, "tell whoever runs api.slng.ai"),
+        (9, SEEN, "valid from 2026-05-04"),
+        (9, None, "the clock is behind"),
+        (10, SEEN, "expired on 2026-05-05"),
+        (10, None, "tell the operator of api.slng.ai"),
         (62, SEEN, "Wi-Fi"),
-        (62, None, "Something else answers for api.slng.ai:"),
-        (64, SEEN, "that of Acme Inspection of api.slng.ai"),
-        (18, OWN, "Acme Inspection vouches for itself"),
+        (62, None, "Another server answers for api.slng.ai."),
+        (64, SEEN, "belongs to Acme Inspection of api.slng.ai"),
+        (18, OWN, "certificate of Acme Inspection is self-signed"),
         (19, SEEN, "issued by Acme Inspection"),
-        (20, None, "issued by nobody that this computer knows"),
-        (26, SEEN, "Is that right?"),
+        (20, None, "issued by an authority that this computer does not trust"),
+        (26, SEEN, "Check that this is right"),
     ],
 )
 def test_each_fault_of_a_certificate(code: int, seen: Certificate, said: str) -> None:
@@ -77,7 +77,7 @@ def test_each_fault_of_a_certificate(code: int, seen: Certificate, said: str) ->
         ("WRONG_VERSION_NUMBER", "does not speak TLS"),
         ("TLSV1_ALERT_PROTOCOL_VERSION", "too old"),
         ("UNSUPPORTED_PROTOCOL", "too old"),
-        ("", "cuts TLS off"),
+        ("", "interrupts TLS"),
     ],
 )
 def test_where_it_does_not_come_to_certificates(reason: str, said: str) -> None:
@@ -112,13 +112,13 @@ class TestCertificate:
     [
         ("sk-1234567890/abc+d", ""),
         ("sk-1234567890\n", "line break"),
-        (" sk-1234567890", "blanks around"),
-        ("sk-1234\t567890", "blanks or letters in"),
-        ("sk-1234567890é", "blanks or letters in"),
+        (" sk-1234567890", "begins or ends with blanks"),
+        ("sk-1234\t567890", "blanks or non-ASCII characters"),
+        ("sk-1234567890é", "blanks or non-ASCII characters"),
         ("Bearer sk-1234567890", "Bearer"),
         ('"sk-1234567890"', "quotation"),
-        ("\u201csk-1234567890\u201d", "letters"),
-        ("<your key>", "blanks or letters in"),
+        ("\u201csk-1234567890\u201d", "non-ASCII"),
+        ("<your key>", "blanks or non-ASCII characters"),
         ("<key>", "example"),
         ("your-api-key", "example"),
         ("$SLNG_API_KEY", "example"),

@@ -1,4 +1,4 @@
-"""The order of the checks, what stops which, and that nothing private is in what they have found."""
+"""The order of the checks, their dependencies, and removal of private data from their results."""
 
 import sys
 import threading
@@ -141,7 +141,7 @@ class TestInstallation:
 
 
 def test_a_microphone_that_gives_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However a microphone may wait for better times: it is stopped."""
+    """The doctor stops a microphone that waits for ever."""
 
     class Waiting(microphone.Microphone):
         def __iter__(self) -> Any:
@@ -157,7 +157,7 @@ def test_a_microphone_that_gives_nothing_is_given_up(monkeypatch: pytest.MonkeyP
     check = microphone.recording(Case(chosen=Device(0, "usb", 48000, 2, "ALSA")))
     assert check.status == FAILED
     assert isinstance(check.cause, AudioError)
-    assert "nothing at all" in check.detail
+    assert "no audio" in check.detail
 
 
 def test_errors_speak_for_themselves() -> None:

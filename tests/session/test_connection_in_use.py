@@ -1,4 +1,4 @@
-"""A connection in use, over a socket whose other end is held here."""
+"""A connection in use, over a socket pair. The test holds the other end."""
 
 import socket
 from typing import Iterator, Tuple
@@ -23,7 +23,7 @@ Ends = Tuple[Connection, socket.socket]
 
 @pytest.fixture
 def ends() -> Iterator[Ends]:
-    """A connection that pings every 5 s and waits 2 s for an answer, and the server's end of it."""
+    """Return a connection that pings every 5 s with a timeout of 2 s, and the server's socket."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     buffer = BufferedSocket(ours)

@@ -1,4 +1,4 @@
-"""Sessions that follow a file while it is written: from a recorder's buffer to the gateway, bit by bit."""
+"""Sessions that follow a file while it is written, from a recorder's buffer to the gateway."""
 
 import threading
 import time
@@ -16,13 +16,13 @@ from slng_sync.gateway import LocalGateway, Script
 BOTH = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
 SPEECH = Script.audio(6.0)
 WORDS = "the recorder is still running."
-# Primes, so that no piece is a whole number of chunks, nor of the writer's buffers; some of one frame.
+# Odd sizes, so that no piece is a whole number of chunks or of the writer's buffers.
 PIECES = (4999, 1, 8191, 13, 30011, 997)
 
 
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same, only quicker."""
+    """Shorten the intervals of following a file."""
     monkeypatch.setattr(follow, "POLL_SECONDS", 0.005)
     monkeypatch.setattr(follow, "UNCHANGED_SECONDS", 0.2)
 
@@ -39,14 +39,14 @@ def client_for(server: LocalGateway, dialect: Dialect, **options: Any) -> Client
 
 
 class Recorder:
-    """Writes a WAV in odd pieces, as the standard library does it: the sizes come when it is closed."""
+    """A recorder that writes a WAV in odd chunks. The standard library writes the sizes on close."""
 
     def __init__(self, path: Path) -> None:
-        # Open until ``close``, which is what this is about.
+        # No ``with`` block: the file stays open until ``close``.
         self._writer = wave.open(str(path), "wb")  # noqa: SIM115
         self._writer.setparams((1, 2, 16000, 0, "NONE", ""))
         self._left = SPEECH
-        # Something has to be there: before that the writer writes no header.
+        # The writer writes the header only with the first audio.
         self.write(20000)
 
     def write(self, size: int) -> None:
@@ -65,7 +65,7 @@ class Recorder:
 
 
 def wait_for_audio(session: Any, seconds: float) -> None:
-    """Until so much of the file was captured."""
+    """Wait until this much of the file was captured."""
     deadline = time.monotonic() + 10
     while session.stats.captured < seconds and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -76,7 +76,7 @@ def wait_for_audio(session: Any, seconds: float) -> None:
 def test_a_recording_is_heard_to_the_bit_while_it_is_written(
     dialect: Dialect, server: LocalGateway, tmp_path: Path
 ) -> None:
-    """It ends by itself when the recorder has finished the file."""
+    """The session ends by itself when the recorder has finished the file."""
     path = tmp_path / "talk.wav"
     recorder = Recorder(path)
     writing = threading.Thread(target=recorder.write_all)
@@ -84,7 +84,7 @@ def test_a_recording_is_heard_to_the_bit_while_it_is_written(
 
     def go_on(partial: Any) -> None:
         if not partials:
-            # The rest is written only after the first words were heard.
+            # Write the rest only after the first words were transcribed.
             writing.start()
         partials.append(partial.text)
 
@@ -97,7 +97,7 @@ def test_a_recording_is_heard_to_the_bit_while_it_is_written(
 
 
 def test_finals_come_while_it_is_written(server: LocalGateway, tmp_path: Path) -> None:
-    """A loop over them ends with the recording."""
+    """The loop ends with the recording."""
     recorder = Recorder(tmp_path / "talk.wav")
     recorder.write(len(SPEECH))
     said = []
@@ -109,7 +109,7 @@ def test_finals_come_while_it_is_written(server: LocalGateway, tmp_path: Path) -
 
 @BOTH
 def test_close_ends_it_with_the_last_words(dialect: Dialect, server: LocalGateway, tmp_path: Path) -> None:
-    """The recorder goes on, and nobody waits for it."""
+    """The recorder goes on, and the session does not wait for it."""
     path = tmp_path / "talk.raw"
     path.write_bytes(SPEECH[:64000])
     session = client_for(server, dialect).listen(path, sample_rate=16000, follow=True)
@@ -141,7 +141,7 @@ def test_a_file_that_goes_away_is_told_and_what_was_heard_is_kept(
 
 
 def test_channels_are_heard_apart_while_they_are_written(server: LocalGateway, tmp_path: Path) -> None:
-    """One file, two sessions, each at its own pace."""
+    """Two sessions follow one file, each at its own pace."""
     path = tmp_path / "talk.raw"
     stereo = b"".join(2 * SPEECH[at : at + 2] for at in range(0, len(SPEECH), 2))
     path.write_bytes(stereo[:320001])

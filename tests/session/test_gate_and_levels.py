@@ -1,4 +1,4 @@
-"""What a session does with audio before it is sent: the gate, fast finals, levels, mute."""
+"""Audio processing before sending: gate, finalize_after, levels, pause."""
 
 import re
 import threading
@@ -35,7 +35,7 @@ def reading(number: int) -> "numpy.ndarray[Any, Any]":
 
 
 def with_noise(speech: "numpy.ndarray[Any, Any]", decibels: float) -> "numpy.ndarray[Any, Any]":
-    """Pink noise, so much below the speech."""
+    """Return pink noise at this level below the speech."""
     spectrum = numpy.fft.rfft(numpy.random.default_rng(3).standard_normal(len(speech)))
     spectrum[1:] /= numpy.sqrt(numpy.arange(1, len(spectrum)))
     noise = numpy.fft.irfft(spectrum, len(speech))
@@ -48,7 +48,7 @@ def words(text: str) -> List[str]:
 
 
 class Live:
-    """A source that cannot wait, and that says when it has given all."""
+    """A source that cannot wait, with an event for the end of its audio."""
 
     live = True
     audio_format = AudioFormat()
@@ -72,7 +72,7 @@ class Live:
 class TestGate:
     @BOTH
     def test_no_word_of_real_speech_is_lost_and_the_silence_stays_here(self, dialect: Dialect) -> None:
-        """The same words at the same times, from less than two thirds of the audio."""
+        """Less than two thirds of the audio give the same words at the same times."""
         pcm = numpy.concatenate([GAP, reading(870), GAP, reading(880), GAP])
         heard: Dict[bool, List[Transcript]] = {False: [], True: []}
         with LocalGateway() as gateway:
@@ -104,7 +104,7 @@ class TestGate:
 
     @BOTH
     def test_the_connection_is_kept_alive_through_silence(self, dialect: Dialect) -> None:
-        """Nothing but silence goes in, for longer than the server waits for a sign of life."""
+        """The source is silent for longer than the server's timeout."""
         finals: List[str] = []
         with LocalGateway(engine="script", script=Script.from_text("hello")) as gateway:
             client = Client(
@@ -136,7 +136,7 @@ class TestGate:
 
 class TestFastFinals:
     def test_finals_come_after_a_short_silence_where_the_server_would_wait_for_the_end(self) -> None:
-        """Without its own endpoints the server waits until it is asked."""
+        """Without endpoint detection the server finalizes only on request."""
         finals: List[str] = []
         first = threading.Event()
 

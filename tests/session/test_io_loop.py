@@ -1,4 +1,4 @@
-"""One thread for all sessions: how many there are, what keeps running, and what stays in one session."""
+"""The I/O loop: number of threads, and isolation of sessions from each other."""
 
 import json
 import os
@@ -66,7 +66,7 @@ def wait_until(holds: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("count", [1, 20, 100])
 def test_sessions_share_one_thread(count: int) -> None:
-    """One for all of them, and one for the callbacks of each."""
+    """One thread for all sessions, and one for the callbacks of each."""
     heard = Heard()
     with gateway() as server:
         sessions = [client_for(server.url, Soniox(), heard).listen() for _ in range(count)]
@@ -82,7 +82,7 @@ def test_sessions_share_one_thread(count: int) -> None:
 
 
 def test_twenty_sessions_on_an_executor_have_six_threads() -> None:
-    """The program's own among them: callbacks run on the executor's four."""
+    """Including the main thread. Callbacks run on the executor's four threads."""
     heard = Heard()
     with gateway() as server, ThreadPoolExecutor(4) as pool:
         client = client_for(server.url, Soniox(), heard, dispatch=pool)
@@ -97,7 +97,7 @@ def test_twenty_sessions_on_an_executor_have_six_threads() -> None:
 
 
 class Raising(Soniox):
-    """Soniox, but that it fails where a program's own dialect may."""
+    """Soniox with failures where a program's own dialect may fail."""
 
     def audio(self, pcm: bytes) -> Any:
         if pcm[:2] == b"\x01\x00":
@@ -106,10 +106,10 @@ class Raising(Soniox):
 
 
 def test_what_goes_wrong_in_one_session_stays_in_it(tmp_path: Path) -> None:
-    """One callback blocks, one dialect raises, one recording is on a disk that hangs: seventeen go on."""
+    """One callback blocks, one dialect raises, one recording is on a hung disk. Seventeen sessions go on."""
     fifo = tmp_path / "hung.wav"
     os.mkfifo(fifo)
-    # Something has it open, so that it can be opened; nothing ever reads it.
+    # Hold the pipe open, so that opening it for writing succeeds. It is never read.
     end = os.open(fifo, os.O_RDWR)
     stuck, heard, others = Stuck(), Heard(), Heard()
     try:
@@ -142,7 +142,7 @@ def _words(count: int) -> Iterator[str]:
     return (word.text for word in Script.numbered(count).words)
 
 
-# Fault injection: whatever the loop calls into a session may raise, once, in any session.
+# Fault injection: each call of the loop into a session raises once, in either session.
 
 HOOKS: List[Tuple[type, str]] = [
     *((Connection, name) for name in ("due", "flush", "receive", "check_alive", "check_age", "check_closed")),
@@ -163,7 +163,7 @@ HOOKS: List[Tuple[type, str]] = [
 
 
 class Mine(Exception):
-    """What is injected."""
+    """The injected exception."""
 
 
 @pytest.mark.parametrize("hook", HOOKS, ids=lambda hook: f"{hook[0].__name__}.{hook[1]}")
@@ -171,7 +171,7 @@ class Mine(Exception):
 def test_the_loop_survives_a_mistake_anywhere_in_a_session(
     hook: Tuple[type, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session that meets it ends, within its time; the other one hears every word."""
+    """The session with the exception ends in time. The other one receives every word."""
     owner, name = hook
     original = getattr(owner, name)
     raised: List[bool] = []
@@ -181,7 +181,7 @@ def test_the_loop_survives_a_mistake_anywhere_in_a_session(
         if armed.is_set() and threading.current_thread().name == "slng-io" and not raised:
             raised.append(True)
             if name == "close":
-                # What is not closed stays open: the mistake comes after that.
+                # The exception is raised after the real close, or the socket would stay open.
                 original(*args, **options)
             raise Mine
         return original(*args, **options)
@@ -205,12 +205,12 @@ def test_the_loop_survives_a_mistake_anywhere_in_a_session(
             pass
         assert time.monotonic() - begun < PATIENCE
         armed.clear()
-        # The mistake may have hit the other one, which pings and keeps time: it is over then, and says so.
+        # The exception may have hit the other session. Then that one is over and reports it.
         if healthy.state is State.STREAMING:
             assert healthy.close(PATIENCE) is True
         else:
             healthy.close()
-        # The loop lives on, for a new session.
+        # The loop goes on and serves a new session.
         again = Heard()
         with client_for(server.url, Soniox(), again).listen() as session:
             session.send(SECOND * 3)
@@ -218,7 +218,7 @@ def test_the_loop_survives_a_mistake_anywhere_in_a_session(
     assert threads() == []
 
 
-# What runs while nobody calls.
+# Heartbeats and timeouts without calls of the program.
 
 
 @BOTH
@@ -233,7 +233,7 @@ def test_a_finalize_without_an_answer_is_given_up_in_time(dialect: Dialect) -> N
 
 
 @BOTH
-def test_keepalives_go_out_while_a_callback_runs_and_nobody_sends(dialect: Dialect) -> None:
+def test_keepalives_are_sent_while_a_callback_runs(dialect: Dialect) -> None:
     stuck = Stuck()
     with gateway() as server:
         options = {"keepalive_interval": 1.0, "ping_interval": 0.5}
@@ -254,7 +254,7 @@ def test_keepalives_go_out_while_a_callback_runs_and_nobody_sends(dialect: Diale
 
 @BOTH
 def test_a_dead_link_is_noticed_and_replaced(dialect: Dialect) -> None:
-    """Nothing comes any more, and nothing breaks: the heartbeat tells."""
+    """Nothing is received and no error occurs. The heartbeat detects it."""
     heard = Heard()
     script = Script.numbered(20)
     faults: Any = lambda number: Faults(trouble=Trouble.freeze(3.0)) if number == 1 else Faults()  # noqa: E731
@@ -324,7 +324,7 @@ def test_ten_come_and_go_while_ten_stay() -> None:
 
 
 def test_many_begin_and_end_at_once() -> None:
-    """The thread ends with the last session and begins with the next, whoever comes in between."""
+    """The thread ends with the last session and starts with the next, even if they overlap."""
     failures: List[BaseException] = []
 
     def talk(url: str) -> None:
@@ -347,12 +347,12 @@ def test_many_begin_and_end_at_once() -> None:
     assert threads() == []
 
 
-# Not waiting.
+# wait=False.
 
 
 @BOTH
 def test_a_session_that_is_not_waited_for_captures_from_the_first_moment(dialect: Dialect) -> None:
-    """The upgrade is slow; what was said before it is there."""
+    """The upgrade is slow. Audio captured before it is transcribed."""
     heard = Heard()
     with gateway(HELLO, Faults(upgrade_delay=0.5)) as server:
         session = client_for(server.url, dialect, heard).listen(wait=False)
@@ -406,7 +406,7 @@ def test_close_does_not_wait_where_that_is_asked() -> None:
 
 
 def test_callbacks_of_one_session() -> None:
-    """They run after the client's own, and hear of no other session."""
+    """They run after the client's own and only for their session."""
     heard, mine = Heard(), Heard()
     with gateway() as server:
         client = client_for(server.url, Soniox(), heard)
@@ -418,7 +418,7 @@ def test_callbacks_of_one_session() -> None:
     assert mine.items[-1] == Closed(complete=True)
 
 
-# The process: its end, and its children.
+# Exit and fork of the process.
 
 
 def run(url: str, lines: str) -> "subprocess.CompletedProcess[str]":

@@ -1,4 +1,4 @@
-"""Sessions from end to end: a real gateway on loopback, a script instead of a voice."""
+"""Sessions from end to end: a real gateway on loopback, which transcribes a script."""
 
 import asyncio
 import json
@@ -71,7 +71,7 @@ def client_for(url: str, dialect: Dialect, heard: Heard, **options: Any) -> Clie
 
 @BOTH
 def test_words_come_out_of_audio(dialect: Dialect) -> None:
-    """Partials, then the final, then the end: in order, on one thread, with times."""
+    """Partials, the final and the end are delivered in order, on one thread, with times."""
     heard = Heard()
     with gateway() as server:
         with client_for(server.url, dialect, heard).listen() as session:
@@ -90,7 +90,7 @@ def test_words_come_out_of_audio(dialect: Dialect) -> None:
 
 @BOTH
 def test_two_hundred_words_arrive_once_in_order_at_their_times(dialect: Dialect) -> None:
-    """A hundred seconds of speech as fast as the gateway's message cap allows."""
+    """A hundred seconds of speech are sent as fast as the gateway's rate limit allows."""
     script = Script.numbered(200)
     heard = Heard()
     with gateway(script) as server:
@@ -106,7 +106,7 @@ def test_two_hundred_words_arrive_once_in_order_at_their_times(dialect: Dialect)
 
 @BOTH
 def test_finalize_makes_what_was_said_final(dialect: Dialect) -> None:
-    """It returns once the server has confirmed, and the words are there."""
+    """finalize() returns once the server has confirmed. The words have arrived by then."""
     heard = Heard()
     with gateway(Script.from_text("turn on the light")) as server:
         with client_for(server.url, dialect, heard).listen() as session:
@@ -120,7 +120,7 @@ def test_finalize_makes_what_was_said_final(dialect: Dialect) -> None:
 
 @BOTH
 def test_finalize_gives_up_when_nothing_answers(dialect: Dialect) -> None:
-    """After its timeout it says False."""
+    """finalize() returns False after its timeout."""
     faults = Faults(trouble=Trouble.mute(1.0))
     with gateway(faults=faults) as server:
         session = client_for(server.url, dialect, Heard()).listen()
@@ -131,7 +131,7 @@ def test_finalize_gives_up_when_nothing_answers(dialect: Dialect) -> None:
 
 @BOTH
 def test_a_last_partial_is_kept_when_the_server_never_answers(dialect: Dialect) -> None:
-    """It becomes final, marked as not complete, and close says False."""
+    """The partial becomes final, marked as incomplete, and close() returns False."""
     heard = Heard()
     faults = Faults(trouble=Trouble.mute(1.0))
     with gateway(Script.from_text("never answered"), faults) as server:
@@ -146,7 +146,7 @@ def test_a_last_partial_is_kept_when_the_server_never_answers(dialect: Dialect) 
     assert heard.items[-1] == Closed(complete=False)
 
 
-def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
+def test_what_is_missing_at_the_end_is_logged_without_an_on_event(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with gateway(faults=Faults(trouble=Trouble.mute(0.4))) as server:
@@ -171,7 +171,7 @@ def test_what_is_missing_at_the_end_is_logged_where_nobody_hears_of_events(
     ids=["too slow", "away", "only late"],
 )
 @pytest.mark.parametrize("follows", [False, True], ids=["finals only", "events too"])
-def test_lost_audio_is_logged_where_nobody_hears_of_events(
+def test_lost_audio_is_logged_without_an_on_event(
     follows: bool, lost: Event, told: List[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     callbacks, heard = Callbacks(), Heard()
@@ -184,7 +184,7 @@ def test_lost_audio_is_logged_where_nobody_hears_of_events(
 
 @BOTH
 def test_a_source_ends_its_session(dialect: Dialect) -> None:
-    """An array is streamed to its end; then the session closes by itself, and wait returns."""
+    """An array is streamed to its end. Then the session closes by itself and wait() returns."""
     heard = Heard()
     with gateway() as server:
         client = client_for(server.url, dialect, heard)
@@ -198,7 +198,7 @@ def test_a_source_ends_its_session(dialect: Dialect) -> None:
 
 @BOTH
 def test_a_source_at_another_rate_is_converted(dialect: Dialect) -> None:
-    """Two channels at 48 kHz go out as one at 16 kHz: the same second of audio."""
+    """Two channels at 48 kHz are sent as one at 16 kHz, the same second of audio."""
     with gateway() as server:
         client = client_for(server.url, dialect, Heard())
         tone = numpy.sin(numpy.arange(48000) * 0.05).astype("float32") * 0.5
@@ -211,7 +211,7 @@ def test_a_source_at_another_rate_is_converted(dialect: Dialect) -> None:
 
 @BOTH
 def test_stream_yields_what_is_said(dialect: Dialect) -> None:
-    """A loop over finals; leaving it early closes the session."""
+    """stream() yields finals. Leaving the loop early closes the session."""
     with gateway(Script.numbered(8, utterance=2)) as server:
         client = Client(dialect, api_key="any", base_url=server.url)
         finals = [final.text for final in client.stream(SECOND * 5, speed=20, sample_rate=16000)]
@@ -223,7 +223,7 @@ def test_stream_yields_what_is_said(dialect: Dialect) -> None:
 
 @BOTH
 def test_manual_dispatch_runs_callbacks_when_polled(dialect: Dialect) -> None:
-    """Nothing runs by itself; everything runs on the thread that polls, the rest when it closes."""
+    """Callbacks run only on the thread that polls, and the last ones when it closes the session."""
     heard = Heard()
     with gateway() as server:
         with client_for(server.url, dialect, heard, dispatch="manual").listen() as session:
@@ -239,7 +239,7 @@ def test_manual_dispatch_runs_callbacks_when_polled(dialect: Dialect) -> None:
 
 @BOTH
 def test_dispatch_hands_each_delivery_to_the_program(dialect: Dialect) -> None:
-    """As a window would: a queue that its own thread empties."""
+    """As in a GUI: the program's thread takes the deliveries from a queue."""
     heard = Heard()
     window: queue.Queue[Callable[[], None]] = queue.Queue()
     with gateway() as server, client_for(server.url, dialect, heard, dispatch=window.put).listen() as session:
@@ -251,7 +251,7 @@ def test_dispatch_hands_each_delivery_to_the_program(dialect: Dialect) -> None:
 
 
 def test_poll_without_manual_dispatch_says_what_is_needed() -> None:
-    """A program that polls for nothing is told."""
+    """poll() raises an error that names the option."""
     with gateway() as server, client_for(server.url, Soniox(), Heard()).listen() as session:
         with pytest.raises(ConfigurationError, match="manual"):
             session.poll()
@@ -259,7 +259,7 @@ def test_poll_without_manual_dispatch_says_what_is_needed() -> None:
 
 @BOTH
 def test_a_callback_that_raises_stops_nothing(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged without a spoken word, told to on_error, and the next callbacks run."""
+    """The exception is logged without spoken words and reported to on_error. Later callbacks run."""
     heard = Heard()
     with gateway(Script.numbered(4, utterance=2)) as server:
         client = Client(dialect, api_key="any", base_url=server.url)
@@ -281,7 +281,7 @@ def test_a_callback_that_raises_stops_nothing(dialect: Dialect, caplog: pytest.L
 
 @BOTH
 def test_a_callback_that_ends_the_program_ends_only_itself(dialect: Dialect) -> None:
-    """On a thread of its own sys.exit() would end that, and the words to come would be lost in silence."""
+    """sys.exit() on the callback thread must not end that thread, or later words would be lost silently."""
     heard = Heard()
     with gateway(Script.numbered(4, utterance=2)) as server:
         client = Client(dialect, api_key="any", base_url=server.url, on_error=heard)
@@ -306,7 +306,7 @@ def test_a_program_may_end_itself_in_a_callback_that_it_polls() -> None:
 
 
 def test_two_threads_that_poll_run_one_callback_at_a_time() -> None:
-    """The second finds that the first is at it, and does not run ahead."""
+    """The second thread waits while the first runs a callback."""
     inside, go_on = threading.Event(), threading.Event()
     seen: List[str] = []
 
@@ -331,7 +331,7 @@ def test_two_threads_that_poll_run_one_callback_at_a_time() -> None:
 
 
 def test_what_was_understood_before_an_error_comes_with_it() -> None:
-    """An hour's work is not lost at its end."""
+    """An error at the end does not lose the transcript of an hour."""
     faults = [Faults(trouble=Trouble.drop(3.5)), Faults(upgrade_status=401)]
     with gateway(Script.numbered(8, utterance=2), faults) as server:
         client = Client(Soniox(), api_key="any", base_url=server.url)
@@ -344,7 +344,7 @@ def test_what_was_understood_before_an_error_comes_with_it() -> None:
 
 @BOTH
 def test_an_on_error_that_raises_is_logged(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
-    """And told to nobody else."""
+    """The exception is only logged, not reported again."""
     heard = Heard()
 
     def fail(item: Any) -> None:
@@ -362,7 +362,7 @@ def test_an_on_error_that_raises_is_logged(dialect: Dialect, caplog: pytest.LogC
 
 @BOTH
 def test_close_may_be_called_from_a_callback(dialect: Dialect) -> None:
-    """There it does not wait; the session ends in order all the same."""
+    """close() does not wait inside a callback. The session still ends cleanly."""
     ended: List[bool] = []
     with gateway(Script.numbered(4, utterance=2)) as server:
         client = Client(dialect, api_key="any", base_url=server.url)
@@ -375,7 +375,7 @@ def test_close_may_be_called_from_a_callback(dialect: Dialect) -> None:
 
 
 class SlowEngine(ScriptEngine):
-    """Takes three and a half seconds for each second of audio."""
+    """An engine that needs three and a half seconds for each second of audio."""
 
     def __init__(self, audio_format: AudioFormat, options: StreamOptions) -> None:
         super().__init__(Script.numbered(12), audio_format, options)
@@ -386,7 +386,7 @@ class SlowEngine(ScriptEngine):
 
 
 def test_a_server_that_is_slower_than_speech_is_waited_for() -> None:
-    """The last word comes seven seconds after all audio was sent; in silence five would be the limit."""
+    """The last word arrives seven seconds after the audio. Without other messages the limit is five."""
     with LocalGateway(engine=SlowEngine) as server:
         with client_for(server.url, Reson8(), Heard()).listen() as session:
             session.send(SECOND * 2)
@@ -396,7 +396,7 @@ def test_a_server_that_is_slower_than_speech_is_waited_for() -> None:
 
 @BOTH
 def test_a_slow_callback_holds_up_only_callbacks(dialect: Dialect) -> None:
-    """Audio goes on meanwhile; waiting partials give way to newer ones, finals never do."""
+    """Audio is still sent. Newer partials replace waiting ones, finals are never replaced."""
     release = threading.Event()
     heard = Heard()
     with gateway(Script.numbered(12, utterance=3)) as server:
@@ -419,7 +419,7 @@ def test_a_slow_callback_holds_up_only_callbacks(dialect: Dialect) -> None:
 
 @BOTH
 def test_a_full_buffer_makes_send_wait(dialect: Dialect) -> None:
-    """And say so when its time is up: a gateway that does not read is no reason to lose audio or to hang."""
+    """send() raises after its timeout. It neither loses audio nor hangs if the gateway does not read."""
     with gateway(faults=Faults(trouble=Trouble.freeze(0.1))) as server:
         session = client_for(server.url, dialect, Heard(), buffer_seconds=1.0).listen(sample_rate=48000)
         with pytest.raises(WaitTimeout, match="buffer was full") as caught:
@@ -433,7 +433,7 @@ def test_a_full_buffer_makes_send_wait(dialect: Dialect) -> None:
 
 @BOTH
 def test_a_live_source_loses_its_oldest_audio_and_tells(dialect: Dialect) -> None:
-    """A microphone cannot wait. The clock goes on, and the seconds are counted."""
+    """A microphone cannot wait. The clock goes on, and AudioLost counts the seconds."""
 
     class Live:
         live = True
@@ -460,7 +460,7 @@ def test_a_live_source_loses_its_oldest_audio_and_tells(dialect: Dialect) -> Non
 
 @BOTH
 def test_pause_withholds_audio_and_the_clock_goes_on(dialect: Dialect) -> None:
-    """A live source is passed over while paused; words after it have their true times."""
+    """Audio of a live source is skipped while paused. Later words have correct times."""
 
     class Live:
         live = True
@@ -499,7 +499,7 @@ def test_pause_withholds_audio_and_the_clock_goes_on(dialect: Dialect) -> None:
 @BOTH
 @pytest.mark.parametrize("ear", [{}, {"levels": True}], ids=["plain", "with levels"])
 def test_hold_is_push_to_talk(dialect: Dialect, ear: Any) -> None:
-    """What is said inside is final at its end. What is sent outside is passed over; the clock goes on."""
+    """Words inside are final at the end of hold(). Audio outside is skipped, while the clock goes on."""
     with gateway(Script.from_text("over and out")) as server:
         with client_for(server.url, dialect, Heard()).listen(**ear) as session:
             session.pause()
@@ -529,7 +529,7 @@ def test_a_recording_that_was_paused_brings_no_more_when_it_is_closed() -> None:
 
 
 def test_a_source_that_never_comes_back_is_not_waited_for() -> None:
-    """Such as a program's own queue that nobody fills any more: all is said by then."""
+    """Such as a program's own queue that is not filled any more."""
     pieces: queue.Queue[bytes] = queue.Queue()
     pieces.put(SECOND * 3)
     heard = Heard()
@@ -543,7 +543,7 @@ def test_a_source_that_never_comes_back_is_not_waited_for() -> None:
 
 
 def test_after_the_end_there_is_no_sending() -> None:
-    """Send and finalize say that the session is over; close, abort and wait do no harm."""
+    """send() and finalize() raise SessionClosed. close(), abort() and wait() do nothing."""
     with gateway() as server:
         session = client_for(server.url, Soniox(), Heard()).listen()
         assert session.close() is True
@@ -565,7 +565,7 @@ def test_after_the_end_there_is_no_sending() -> None:
     ],
 )
 def test_an_error_frame_is_told_once(dialect: Dialect, trouble: Trouble, kind: Type[Any], code: Any) -> None:
-    """The frame and the close behind it are one error, told to on_error and to nobody else."""
+    """The message and the close frame after it are one error, reported only to on_error."""
     heard = Heard()
     with gateway(faults=Faults(trouble=trouble)) as server:
         with client_for(server.url, dialect, heard, reconnect=False).listen() as session:
@@ -580,7 +580,7 @@ def test_an_error_frame_is_told_once(dialect: Dialect, trouble: Trouble, kind: T
 
 @BOTH
 def test_without_on_error_the_next_call_raises(dialect: Dialect) -> None:
-    """send, wait or leaving the with: whichever comes first, and only that one."""
+    """The first of send(), wait() and leaving the with block raises, and only that one."""
     faults = Faults(trouble=Trouble.drop(1.0))
     with gateway(faults=faults) as server:
         client = Client(dialect, api_key="any", base_url=server.url, reconnect=False)
@@ -599,8 +599,8 @@ def test_without_on_error_the_next_call_raises(dialect: Dialect) -> None:
 
 
 @BOTH
-def test_an_error_nobody_asks_for_is_logged(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
-    """close() returns False, and the log says why."""
+def test_an_error_that_no_call_raises_is_logged(dialect: Dialect, caplog: pytest.LogCaptureFixture) -> None:
+    """close() returns False, and the error is logged."""
     with gateway(faults=Faults(trouble=Trouble.close(1.0, 1011, "upstream"))) as server:
         session = Client(dialect, api_key="any", base_url=server.url, reconnect=False).listen()
         session.send(SECOND * 2)
@@ -611,7 +611,7 @@ def test_an_error_nobody_asks_for_is_logged(dialect: Dialect, caplog: pytest.Log
 
 
 def test_transcribe_raises_what_ended_it() -> None:
-    """And does not tell on_error as well."""
+    """transcribe() does not report the error to on_error as well."""
     heard = Heard()
     with gateway(faults=Faults(trouble=Trouble.error(1.0, 503, "restart"))) as server:
         client = client_for(server.url, Soniox(), heard, reconnect=False)
@@ -621,7 +621,7 @@ def test_transcribe_raises_what_ended_it() -> None:
 
 
 def test_a_config_with_type_that_is_refused_is_put_without() -> None:
-    """Once, with nothing lost; and the client remembers what worked."""
+    """The client retries once, loses nothing and remembers what worked."""
     heard = Heard()
     with gateway(faults=Faults(config_type="refuse")) as server:
         client = client_for(server.url, Soniox(), heard)
@@ -635,7 +635,7 @@ def test_a_config_with_type_that_is_refused_is_put_without() -> None:
 
 
 def test_the_first_refusal_is_told_when_the_other_form_fails_too() -> None:
-    """One error, once."""
+    """Exactly one error is reported, the first."""
     heard = Heard()
     faults = [Faults(config_type="refuse"), Faults(upgrade_status=503)]
     with gateway(faults=faults) as server, client_for(server.url, Soniox(), heard).listen() as session:
@@ -645,7 +645,7 @@ def test_the_first_refusal_is_told_when_the_other_form_fails_too() -> None:
 
 
 def test_native_end_of_stream_is_tried_when_the_documented_one_is_ignored() -> None:
-    """Two seconds later; every word is there."""
+    """After two seconds. No word is lost."""
     heard = Heard()
     with gateway(faults=Faults(end_of_stream="ignore_type")) as server:
         session = client_for(server.url, Soniox(), heard).listen()
@@ -655,7 +655,7 @@ def test_native_end_of_stream_is_tried_when_the_documented_one_is_ignored() -> N
 
 
 def test_reson8_that_takes_only_binary_names_the_other_form() -> None:
-    """The hint says what to try, and what it says works."""
+    """The hint says what to try, and that works."""
     heard = Heard()
     with gateway(faults=Faults(audio_envelope="binary")) as server:
         with client_for(server.url, Reson8(), heard).listen() as session:
@@ -669,7 +669,7 @@ def test_reson8_that_takes_only_binary_names_the_other_form() -> None:
 
 
 def test_speakers_languages_and_translations_arrive() -> None:
-    """Finals are cut where the speaker changes, and each has its translation."""
+    """Finals are split where the speaker changes, and each has its translation."""
     script = Script(
         [
             ScriptWord("hello", 0.1, 0.4, speaker="1", language="en", translation="bonjour"),
@@ -692,7 +692,7 @@ def test_speakers_languages_and_translations_arrive() -> None:
 
 
 def test_events_tell_what_happens() -> None:
-    """Ready with the server's id, an endpoint after a pause, the end."""
+    """Ready with the server's id, an Endpoint after a pause, Closed."""
     heard = Heard()
     with gateway() as server, client_for(server.url, Reson8(), heard).listen() as session:
         assert session.id
@@ -704,7 +704,7 @@ def test_events_tell_what_happens() -> None:
 
 @BOTH
 def test_one_client_serves_many_sessions_at_once(dialect: Dialect) -> None:
-    """Each with its own threads, clock and transcript."""
+    """Each session has its own clock and transcript."""
     with gateway(Script.numbered(6)) as server:
         client = Client(dialect, api_key="any", base_url=server.url)
         sessions = [client.listen() for _ in range(8)]
@@ -715,7 +715,7 @@ def test_one_client_serves_many_sessions_at_once(dialect: Dialect) -> None:
 
 
 def test_the_message_cap_is_never_met() -> None:
-    """A program that sends 10 ms at a time, faster than speech, stays under the pace of 2000 a minute."""
+    """Sending 10 ms at a time, faster than real time, stays below 2000 messages a minute."""
     with gateway(faults=Faults(message_limit=230, message_window=6.0)) as server:
         with Client(Soniox(), api_key="any", base_url=server.url, chunk_seconds=0.01).listen() as session:
             for _ in range(3000):
@@ -726,9 +726,9 @@ def test_the_message_cap_is_never_met() -> None:
 
 @BOTH
 def test_a_session_is_recorded_and_traced_where_asked(dialect: Dialect, tmp_path: Path) -> None:
-    """The WAV is what was captured; the trace has each message of both sides, and never the key."""
+    """The WAV holds the captured audio. The trace holds all messages of both sides, never the key."""
     audio = numpy.arange(-16000, 16000, dtype="<i2").tobytes()
-    key = "key-that-nobody-may-see"
+    key = "key-that-must-stay-secret"
     with gateway() as server:
         client = Client(dialect, api_key=key, base_url=server.url)
         with client.listen(record=tmp_path / "audio.wav", trace=str(tmp_path / "wire.jsonl")) as session:
@@ -748,7 +748,7 @@ def test_a_session_is_recorded_and_traced_where_asked(dialect: Dialect, tmp_path
 
 @pytest.mark.parametrize("option", ["record", "trace"])
 def test_a_file_that_cannot_be_written_is_refused(option: str, tmp_path: Path) -> None:
-    """Before anything is connected, and by its name."""
+    """The error is raised before connecting and names the option."""
     client = Client(Soniox(), api_key="any", base_url="ws://127.0.0.1:9")
     with pytest.raises(ConfigurationError, match=option):
         client.listen(**{option: tmp_path / "missing" / "file"})
@@ -769,7 +769,7 @@ print("returned", len(log.words), flush=True)
 @BOTH
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGINT to send to a process")
 def test_ctrl_c_in_transcribe_returns_what_there_is(dialect: Dialect) -> None:
-    """In order: the words so far are final, and the program goes on behind the call."""
+    """The session closes cleanly: the words so far are final, and the program goes on after the call."""
     with gateway(Script.numbered(100, utterance=2)) as server:
         command = [sys.executable, "-c", CTRL_C, dialect.model, server.url]
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -784,7 +784,7 @@ def test_ctrl_c_in_transcribe_returns_what_there_is(dialect: Dialect) -> None:
 
 
 class Stuck:
-    """An ``on_final`` that does not return until it may."""
+    """An ``on_final`` that blocks until it is released."""
 
     def __init__(self) -> None:
         self.inside, self.may_return = threading.Event(), threading.Event()
@@ -796,7 +796,7 @@ class Stuck:
 
 @BOTH
 def test_a_callback_that_takes_its_time_delays_nothing_but_callbacks(dialect: Dialect) -> None:
-    """Meanwhile frames are read: finalize is answered, the transcript grows, close ends in time."""
+    """Messages are still received: finalize() is answered, the transcript grows, close() ends in time."""
     stuck = Stuck()
     with gateway(Script.numbered(40, utterance=4)) as server:
         client = Client(dialect, api_key="any", base_url=server.url, on_final=stuck)
@@ -814,7 +814,7 @@ def test_a_callback_that_takes_its_time_delays_nothing_but_callbacks(dialect: Di
 
 @BOTH
 def test_what_is_read_while_a_callback_runs_is_delivered_after_it(dialect: Dialect) -> None:
-    """Whichever thread reads, every final arrives once and in order."""
+    """Every final is delivered once and in order."""
     script = Script.numbered(60, utterance=3)
     heard: List[str] = []
 
@@ -831,7 +831,7 @@ def test_what_is_read_while_a_callback_runs_is_delivered_after_it(dialect: Diale
 
 @BOTH
 def test_an_idle_session_sleeps(dialect: Dialect) -> None:
-    """Without audio and without words no thread wakes up but for the keepalive."""
+    """Without audio and messages, threads wake up only for keepalives."""
     with gateway() as server:
         client = Client(dialect, api_key="any", base_url=server.url, keepalive_interval=10, ping_interval=30)
         with client.listen() as session:
@@ -844,7 +844,7 @@ def test_an_idle_session_sleeps(dialect: Dialect) -> None:
 
 
 def wake_ups() -> int:
-    """How often the threads of sessions have slept and woken."""
+    """Return how often the threads of sessions have slept and woken."""
     threads = [each for each in threading.enumerate() if each.name.startswith("slng-")]
     status = [Path(f"/proc/self/task/{each.native_id}/status").read_text() for each in threads]
     return sum(
@@ -854,7 +854,7 @@ def wake_ups() -> int:
 
 @BOTH
 def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
-    """Whoever is aborted while paused has captured no more than before."""
+    """A session that is aborted while paused captures nothing more."""
     paused = threading.Event()
 
     def source() -> Iterator[bytes]:
@@ -876,7 +876,7 @@ def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
 
 
 def test_a_source_that_begins_after_the_end_is_stopped() -> None:
-    """A session may be over before its source has begun, and no microphone stays open then."""
+    """A session may end before its source has started. No microphone stays open then."""
     from slng_sync import AudioFormat
 
     class Source:
@@ -904,7 +904,7 @@ def test_a_source_that_begins_after_the_end_is_stopped() -> None:
 def test_a_mistake_in_a_dialect_does_not_hide_the_end(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even where it is met in the last act: whoever waits finds that it is over, and why."""
+    """Even if the dialect raises at the very end, waiting callers return and get the error."""
     from slng_sync.dialects.reson8 import Reson8Decoder
 
     def end(self: Any, *, promote: bool = False) -> Any:
@@ -939,7 +939,7 @@ def test_ctrl_c_while_it_begins_to_connect_leaves_nothing(monkeypatch: pytest.Mo
 
 
 def test_the_thread_of_all_streams_waits_for_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The garbage collector may end a generator there; all other sessions would wait as well."""
+    """The garbage collector may close a generator on that thread, which would block all sessions."""
     with gateway() as server, client_for(server.url, Soniox(), Heard()).listen() as session:
         session.send(SECOND)
         with monkeypatch.context() as patch:

@@ -1,4 +1,4 @@
-"""A session for each channel of a source, from end to end: a gateway on loopback hears them apart.
+"""One session per channel of a source, from end to end, with a gateway on loopback.
 
 The audio says in each sample where in the script it belongs, so the channels of one source say other words.
 """
@@ -59,7 +59,7 @@ PART = 10.0
 
 
 def script() -> Script:
-    """Each channel speaks in its turn: the first from 0.5 s, the second from 2.5 s, the third from 4.5 s."""
+    """Channels have speech in turn: the first from 0.5 s, the second from 2.5 s, the third from 4.5 s."""
     words: List[ScriptWord] = []
     for at, text in enumerate(SPEECH):
         spoken = Script.from_text(text + ".", start=PART * at + 0.5 + 2.0 * at).words
@@ -68,13 +68,13 @@ def script() -> Script:
 
 
 def talk(count: int = 2, seconds: float = 7.0) -> "numpy.ndarray[Any, Any]":
-    """Frames x channels, at 16 kHz."""
+    """Return audio of the shape frames x channels, at 16 kHz."""
     channels = [numpy.frombuffer(Script.audio(seconds, start=PART * at), "<i2") for at in range(count)]
     return numpy.column_stack(channels)
 
 
 def recording() -> Any:
-    """It is not paced."""
+    """Return a recording that is sent at full speed."""
     return as_source(talk(), sample_rate=16000, speed=AT_ONCE)
 
 
@@ -101,7 +101,7 @@ def client_for(
 
 
 class Live:
-    """A source that gives what it is told to, as a microphone does."""
+    """A source that delivers what the test puts in, as a microphone does."""
 
     live = True
 
@@ -130,12 +130,12 @@ class Live:
             yield item
 
 
-# What is heard
+# Transcripts
 
 
 @BOTH
 def test_each_channel_is_heard_by_a_session_of_its_own(dialect: Dialect) -> None:
-    """Every transcript names its channel, and its times are those of the source."""
+    """Every transcript has its channel and times of the source."""
     heard = Heard()
     with gateway() as server:
         sessions = client_for(server, heard, dialect).listen(recording(), channels=["agent", "customer"])
@@ -218,7 +218,7 @@ def test_a_loop_that_is_left_early_closes_all_of_them() -> None:
         assert server.wait_idle()
 
 
-# How they are saved
+# Saving
 
 
 def final(text: str, start: float, **more: Any) -> Transcript:
@@ -267,7 +267,7 @@ def test_the_words_of_a_transcript_on_a_channel_are_made_late_as_well() -> None:
     assert "channel='agent'" in repr(named)
 
 
-# What cannot be
+# Invalid arguments
 
 
 @pytest.mark.parametrize("channels", ["stereo", [], ["one", "one"], ["one", ""], [1, 2], 2.0, b"ab"])
@@ -308,7 +308,7 @@ def test_records_and_traces_are_for_one_session(tmp_path: Path) -> None:
         untyped(talk(), sample_rate=16000, channels="separate", record=tmp_path / "talk.wav")
 
 
-# All at once
+# Control of all sessions
 
 
 @BOTH
@@ -326,7 +326,7 @@ def test_finalize_makes_all_channels_final(dialect: Dialect) -> None:
 
 
 def wait_for_audio(sessions: Any, seconds: float) -> None:
-    """Until so much was captured on every channel."""
+    """Wait until this much was captured on every channel."""
     deadline = time.monotonic() + 10
     while sessions.stats.captured < seconds and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -334,7 +334,7 @@ def wait_for_audio(sessions: Any, seconds: float) -> None:
 
 
 def wait_for_the_end(session: Session) -> None:
-    """And leave it to others to be told how it ended."""
+    """Wait for the end without taking the error."""
     assert session._shared.wait_for(lambda: session.state is State.CLOSED, 10)
 
 
@@ -350,7 +350,7 @@ def test_pause_withholds_all_channels() -> None:
             live.give(talk(seconds=0.5))
             wait_for_audio(sessions, 1.5)
         server.wait_idle()
-        # A little silence may have kept the connections open meanwhile.
+        # A little silence may have been sent to keep the connections open.
         assert all(0.5 <= each.audio_seconds < 1.0 for each in server.connections)
 
 
@@ -377,7 +377,7 @@ def test_poll_without_manual_dispatch_says_what_is_needed() -> None:
 
 @BOTH
 def test_close_brings_the_last_words_of_all_and_may_be_called_twice(dialect: Dialect) -> None:
-    """Also what the source has left when it is asked to stop."""
+    """Including the words in what the source still delivers when it is stopped."""
     heard = Heard()
 
     class WithRest(Live):
@@ -395,7 +395,7 @@ def test_close_brings_the_last_words_of_all_and_may_be_called_twice(dialect: Dia
 
 
 def test_close_takes_no_longer_than_its_timeout_for_all_together() -> None:
-    """All servers have gone deaf: it is not twice the time."""
+    """No server answers. Closing two sessions does not take twice the timeout."""
     live = Live(3)
     with gateway(faults=Faults(trouble=Trouble.mute(0.5))) as server:
         sessions = client_for(server, Heard()).listen(live, channels="separate")
@@ -419,7 +419,7 @@ def test_close_from_another_thread_while_this_one_waits() -> None:
 
 
 def test_close_from_a_callback_does_not_wait() -> None:
-    """Not even for the sessions of the other channels, whose callbacks may be doing the same."""
+    """Not even for the other channels' sessions, whose callbacks may also call close()."""
     closed: List[bool] = []
     sessions: Sessions
     live = Live()
@@ -449,7 +449,7 @@ def test_abort_ends_all_at_once() -> None:
 
 
 def test_one_session_may_be_closed_by_itself() -> None:
-    """The other one goes on, and gets its audio."""
+    """The other session goes on and receives its audio."""
     heard = Heard()
     live = Live()
     with gateway() as server:
@@ -460,16 +460,16 @@ def test_one_session_may_be_closed_by_itself() -> None:
     assert by_channel(heard) == [("right", f"{CUSTOMER}.")]
 
 
-# When something goes wrong
+# Errors
 
 
 def second(faults: Faults) -> Callable[[int], Faults]:
-    """Faults for the second connection only."""
+    """Return faults for the second connection only."""
     return lambda number: faults if number == 2 else Faults()
 
 
 def test_one_that_fails_does_not_stop_the_others() -> None:
-    """Its error is told once; the other hears the recording to its end, and says so."""
+    """Its error is reported once. The other session transcribes the recording to its end."""
     heard = Heard()
     faults = second(Faults(trouble=Trouble.error(0.5, 500)))
     with gateway(faults=faults) as server:

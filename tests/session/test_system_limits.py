@@ -1,4 +1,4 @@
-"""Where the system gives a program no more files or threads: what is said, and that nothing is left open."""
+"""Errors at the limits of open files and threads. Nothing stays open."""
 
 import contextlib
 import errno
@@ -37,7 +37,7 @@ def refuse_threads(monkeypatch: pytest.MonkeyPatch, name: str, reason: str) -> N
 
 @pytest.fixture
 def gateway_url(tmp_path: Path) -> Iterator[str]:
-    """A gateway in a process of its own: it needs files as well, for whoever connects."""
+    """A gateway in a separate process, because its connections need files too."""
     script = tmp_path / "script.txt"
     script.write_text("hello world.")
     command = [sys.executable, "-m", "slng_sync", "gateway", "--port", "0", "--script", str(script)]
@@ -51,7 +51,7 @@ def gateway_url(tmp_path: Path) -> Iterator[str]:
 
 @contextlib.contextmanager
 def files_left(count: int) -> Iterator[None]:
-    """Let this process open so many files more."""
+    """Let this process open only this many more files."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     highest = max(int(each.name) for each in FILES.iterdir())
     resource.setrlimit(resource.RLIMIT_NOFILE, (highest + 20, before[1]))
@@ -83,7 +83,7 @@ def test_a_session_takes_one_file(gateway_url: str) -> None:
 def test_without_files_it_says_which_limit_to_raise(left: int, gateway_url: str) -> None:
     heard = Heard()
     client = client_for(gateway_url, Soniox(), heard)
-    # What is opened once, and for good.
+    # Open what stays open for the life of the process.
     client.listen().close()
     with files_left(left), pytest.raises(SlngError, match=r"Too many open files.*ulimit -n") as refused:
         client.listen()

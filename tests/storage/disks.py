@@ -1,4 +1,4 @@
-"""What tests of files share: writers that end with the test, disks that hang, and readers of WAV files."""
+"""Support for tests of files: writers that end with the test, hung disks, and readers of WAV files."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ PATIENCE = 20.0
 
 
 class Wakeup:
-    """Counts how often it was set, and waits for it."""
+    """A wakeup that counts how often it was set and can wait for that."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -32,7 +32,7 @@ class Wakeup:
 
 
 class HungDisk:
-    """A disk of which every write hangs from ``hang`` until ``answer``; counts the writes that were done."""
+    """A disk whose writes hang from ``hang`` until ``answer``. Counts the completed writes."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._answers = threading.Event()
@@ -64,7 +64,7 @@ def finish(writer: FileWriter) -> None:
 
 
 def written(writer: FileWriter) -> None:
-    """Wait until all that is queued is written."""
+    """Wait until all queued data is written."""
     writer.call(lambda: None, PATIENCE)
 
 
@@ -77,7 +77,7 @@ def mode(path: Any) -> int:
 
 
 def audio(start: int, frames: int) -> bytes:
-    """Frames that each hold their own position."""
+    """Return frames that each hold their own position."""
     return b"".join((at % 65536).to_bytes(2, "little") for at in range(start, start + frames))
 
 
@@ -86,7 +86,7 @@ def positions(pcm: bytes) -> List[int]:
 
 
 def read(path: Path) -> bytes:
-    """The audio in a file, which both readers must find."""
+    """Return the audio in a file, read in two ways that must agree."""
     with path.open("rb") as file:
         ours = b"".join(read_wav(file, str(path)).chunks(file))
     with wave.open(str(path)) as standard:

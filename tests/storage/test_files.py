@@ -1,4 +1,4 @@
-"""Files with spoken words: private, never through a link, never onto the source."""
+"""Files with spoken words are private, never follow a link and never overwrite the source."""
 
 import io
 import itertools
@@ -25,11 +25,11 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has other permission
 
 
 class TestOpening:
-    """What is opened, and with which mode."""
+    """The mode of opened files."""
 
     @POSIX
     def test_a_new_file_is_for_its_owner_only(self, tmp_path: Path) -> None:
-        """Whatever the umask allows."""
+        """Independent of the umask."""
         umask = os.umask(0)
         try:
             open_to_replace(str(tmp_path / "a.wav")).close()
@@ -40,7 +40,7 @@ class TestOpening:
 
     @POSIX
     def test_a_file_that_is_there_keeps_its_mode_and_loses_its_content(self, tmp_path: Path) -> None:
-        """Its owner may have opened it to a group."""
+        """Its owner may have made it readable for a group."""
         path = tmp_path / "a.wav"
         path.write_bytes(b"long ago")
         path.chmod(0o640)
@@ -51,7 +51,7 @@ class TestOpening:
     @POSIX
     @pytest.mark.parametrize("opening", [open_to_replace, open_to_append, open_to_read])
     def test_a_link_is_never_followed(self, opening: Any, tmp_path: Path) -> None:
-        """The file behind it stays as it is, and the error says what to do."""
+        """The target of the link stays unchanged, and the error says what to do."""
         victim, link = tmp_path / "victim", tmp_path / "link"
         victim.write_bytes(b"precious")
         link.symlink_to(victim)
@@ -76,7 +76,7 @@ class TestOpening:
 
 
 class TestSource:
-    """``record`` and ``trace`` are not the source."""
+    """``record`` and ``trace`` must not be the source."""
 
     @pytest.fixture
     def talk(self, tmp_path: Path) -> Path:
@@ -85,7 +85,7 @@ class TestSource:
         return path
 
     def test_the_source_itself_is_refused(self, talk: Path) -> None:
-        """By the same path, or by another way to it."""
+        """By the same path or by another path to the file."""
         other = talk.parent / "x" / ".." / "talk.wav"
         (talk.parent / "x").mkdir()
         for path, source in ((talk, talk), (str(talk), talk), (talk, str(talk)), (other, talk)):
@@ -121,7 +121,7 @@ class TestSource:
             check_not_source("record", "/dev/null", device)
 
     def test_one_file_for_two_options_is_refused(self, tmp_path: Path) -> None:
-        """Whether it is there yet or not."""
+        """Whether it exists or not."""
         path = tmp_path / "talk"
         with pytest.raises(ConfigurationError, match="record and trace are the same file"):
             check_distinct("record", path, "trace", str(path))

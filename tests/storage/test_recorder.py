@@ -1,4 +1,4 @@
-"""A session's audio on disk: readable at any moment, and never the end of the session."""
+"""Recordings: readable at any moment, and errors never end the session."""
 
 import os
 import subprocess
@@ -21,10 +21,10 @@ LINUX = pytest.mark.skipif(sys.platform != "linux", reason="uses what Linux has"
 
 
 class TestRecorder:
-    """The file itself."""
+    """The recording."""
 
     def test_it_can_be_read_while_it_grows(self, writer: FileWriter, tmp_path: Path) -> None:
-        """It is never more than a second behind."""
+        """The header is never more than a second behind."""
         path = tmp_path / "talk.wav"
         recorder = Recorder(path, FORMAT, writer)
         for at in range(0, 5000, 50):
@@ -45,7 +45,7 @@ class TestRecorder:
     def test_audio_now_and_then_is_counted_at_once(
         self, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """After a second without any."""
+        """After a second without audio."""
         monkeypatch.setattr(recorder_module, "COUNT_SECONDS", 0.0)
         recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
         recorder.write(audio(0, 10))
@@ -53,14 +53,14 @@ class TestRecorder:
         assert read(tmp_path / "talk.wav") == audio(0, 10)
 
     def test_no_audio_is_an_empty_file(self, writer: FileWriter, tmp_path: Path) -> None:
-        """And a WAV file all the same, complete when the writer is closed."""
+        """But a valid WAV file, completed when the writer is closed."""
         Recorder(tmp_path / "talk.wav", FORMAT, writer)
         finish(writer)
         with wave.open(str(tmp_path / "talk.wav")) as file:
             assert (file.getnframes(), file.getframerate()) == (0, RATE)
 
     def test_only_its_thread_writes(self, disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
-        """Where the disk hangs, audio is queued without a copy, and all of it is there in the end."""
+        """While the disk hangs, audio is queued without a copy. All of it is written in the end."""
         recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
         disk.hang()
         for at in range(0, 3000, 50):
@@ -75,7 +75,7 @@ class TestRecorder:
     def test_an_abandoned_recording_can_be_read(
         self, disk: HungDisk, writer: FileWriter, tmp_path: Path
     ) -> None:
-        """As its last header counts it; it is not touched any more."""
+        """Up to the length in its last header. It is not modified any more."""
         recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
         recorder.write(audio(0, 1500))
         written(writer)
@@ -94,7 +94,7 @@ class TestRecorder:
     def test_what_wav_cannot_count_goes_on_in_another_file(
         self, piece: int, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Without a gap, and without writing over a file that is there."""
+        """Without a gap, and without overwriting an existing file."""
         monkeypatch.setattr(recorder_module, "LARGEST_DATA", 2501)
         (tmp_path / "talk-3.wav").write_bytes(b"mine")
         recorder = Recorder(tmp_path / "talk.wav", FORMAT, writer)
@@ -112,7 +112,7 @@ class TestRecorder:
     def test_another_file_that_cannot_be_made_is_reported(
         self, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Once; the first one is whole."""
+        """Once. The first file is complete."""
         monkeypatch.setattr(recorder_module, "LARGEST_DATA", 2000)
         folder = tmp_path / "stick"
         folder.mkdir()
@@ -131,7 +131,7 @@ class TestRecorder:
 
     @LINUX
     def test_what_cannot_be_rewound_is_reported(self, writer: FileWriter, tmp_path: Path) -> None:
-        """A pipe takes audio, and no header that counts it: the recording ends, and nothing is raised."""
+        """A pipe cannot be rewound to update the header. The recording ends without an exception."""
         path = tmp_path / "pipe"
         os.mkfifo(path)
         read_end: List[Any] = []
@@ -175,7 +175,7 @@ for problem in writer.take_problems():
 
 @LINUX
 def test_a_disk_that_becomes_full_leaves_a_file_that_can_be_read(tmp_path: Path) -> None:
-    """With all chunks that were written whole. The problem is in the log as well."""
+    """With all completely written chunks. The problem is logged too."""
     path = tmp_path / "talk.wav"
     command = [sys.executable, "-c", FULL, str(path)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
@@ -201,7 +201,7 @@ time.sleep(60)
 
 
 def test_what_a_killed_process_leaves_can_be_played(tmp_path: Path) -> None:
-    """Of five seconds of audio the header counts four at least."""
+    """The header counts at least four of five seconds of audio."""
     path = tmp_path / "talk.wav"
     command = [sys.executable, "-c", KILLED, str(path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

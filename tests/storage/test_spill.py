@@ -1,4 +1,4 @@
-"""Audio on disk: it comes back as it was, goes when it is settled, and stays where nothing answered."""
+"""The spill: audio is read back unchanged, removed once settled, and kept if never acknowledged."""
 
 import os
 import shutil
@@ -27,7 +27,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="Windows has other permission
 
 
 class Spilling(SendQueue):
-    """A send queue of a second with a folder, and what its engine does with it."""
+    """A send queue of one second with a spill, and methods for what the session does with it."""
 
     __slots__ = ("dropped", "spill", "writer")
 
@@ -38,19 +38,19 @@ class Spilling(SendQueue):
         super().__init__(FORMAT, capacity_seconds=capacity, store=self.spill)
 
     def speak(self, frames: int, *, piece: int = 100) -> None:
-        """As a microphone does, which cannot wait."""
+        """Put audio, as a microphone that cannot wait."""
         for _ in range(0, frames, piece):
             self.put(audio(self.captured, piece))
             if self.drop_oldest(self.excess):
                 self.dropped.append(self.spill.trouble)
 
     def spoken(self, frames: int, *, piece: int = 100) -> None:
-        """Speak, and wait for the disk."""
+        """Put audio and wait for the disk."""
         self.speak(frames, piece=piece)
         written(self.writer)
 
     def next(self, *, flush: bool = False) -> Any:
-        """Take what is next, once it is loaded."""
+        """Take the next chunk, once it is loaded."""
         taken = self.take(flush=flush)
         while taken is None and self.spill._wanted is not None:
             written(self.writer)
@@ -78,16 +78,16 @@ def names(folder: Path) -> List[str]:
 
 
 class TestQueue:
-    """The send queue with a folder."""
+    """A send queue with a spill."""
 
     def test_what_has_no_room_comes_back_in_its_order(self, queue: Spilling, tmp_path: Path) -> None:
-        """Room for one second, ten are spoken: all of it leaves, half a second a message."""
+        """There is room for one second. Ten seconds are put, and all are sent, half a second per message."""
         queue.spoken(10 * SECOND)
         assert len(wavs(tmp_path)) == 1
         assert queue.everything() == [audio(start, 500) for start in range(0, 10 * SECOND, 500)]
 
     def test_memory_does_not_grow(self, queue: Spilling, tmp_path: Path) -> None:
-        """Two hours without a connection, and all of it read back: seconds in memory, a handle a file."""
+        """Two hours offline are read back. Memory holds seconds of audio and one handle per file."""
         for _ in range(120):
             queue.spoken(60 * SECOND, piece=500)
             assert queue.spill._unwritten.size == 0
@@ -103,7 +103,7 @@ class TestQueue:
         assert at == 7200 * SECOND
 
     def test_files_go_as_their_audio_is_settled(self, queue: Spilling, tmp_path: Path) -> None:
-        """One after the other, and the session's folder with the last."""
+        """Files are removed one by one, and the session's folder with the last one."""
         queue.spoken(181 * SECOND, piece=500)
         assert names(tmp_path) == ["000001.000.wav", "000061.000.wav", "000121.000.wav"]
         queue.everything()
@@ -116,7 +116,7 @@ class TestQueue:
         assert list(tmp_path.iterdir()) == []
 
     def test_what_was_sent_and_not_settled_is_sent_again_from_disk(self, queue: Spilling) -> None:
-        """Nothing that is on disk is forgotten for want of room."""
+        """Audio on disk is never dropped."""
         queue.spoken(8 * SECOND)
         queue.everything()
         queue.settle(2.345)
@@ -124,7 +124,7 @@ class TestQueue:
         assert queue.heard() == list(range(2345, 8 * SECOND))
 
     def test_gaps_stand_between_files(self, queue: Spilling, tmp_path: Path) -> None:
-        """A pause does not shift what comes after it: the next file says where it begins."""
+        """A pause does not shift later audio: the name of the next file is its start."""
         queue.speak(2 * SECOND)
         queue.skip(5 * SECOND)
         queue.spoken(SECOND)
@@ -133,7 +133,7 @@ class TestQueue:
         assert queue.start(2.5) == 7.5
 
     def test_once_all_is_sent_memory_is_enough_again(self, queue: Spilling, tmp_path: Path) -> None:
-        """Until then what is new follows what is on disk, so that files are few."""
+        """Until then new audio is appended to the disk, so that there are few files."""
         queue.spoken(3 * SECOND)
         queue.everything()
         queue.settle(3.0)
@@ -141,7 +141,7 @@ class TestQueue:
         assert wavs(tmp_path) == []
 
     def test_what_was_not_answered_for_stays_at_the_end(self, queue: Spilling, tmp_path: Path) -> None:
-        """All of it, what was in memory as well, named so that it sorts by time."""
+        """All of it, including audio in memory, in files whose names sort by time."""
         queue.speak(4 * SECOND)
         queue.leave(complete=False)
         finish(queue.writer)
@@ -149,7 +149,7 @@ class TestQueue:
         assert problems(queue.writer) == []
 
     def test_an_end_without_anything_on_disk_leaves_nothing(self, queue: Spilling, tmp_path: Path) -> None:
-        """A session that is aborted online does not fill the folder, nor one that is complete."""
+        """Neither a complete session nor one that is aborted while connected leaves files."""
         queue.speak(SECOND)
         queue.leave(complete=False)
         written(queue.writer)
@@ -208,7 +208,7 @@ def comparable(pieces: List[object]) -> List[object]:
 def test_the_same_is_sent_with_memory_and_with_disk(
     tmp_path_factory: pytest.TempPathFactory, actions: List[Any], read_ahead: float
 ) -> None:
-    """Half a second of memory and a folder behave as endless memory does, message for message."""
+    """Half a second of memory with a spill sends the same messages as unlimited memory."""
     folder, writer = tmp_path_factory.mktemp("spill"), FileWriter()
     endless, disk = SendQueue(FORMAT, capacity_seconds=1e6), Spilling(folder, writer, 0.5)
     disk.spill._read_ahead = FORMAT.frames(read_ahead)
@@ -242,7 +242,7 @@ STEPS = st.one_of(
 def test_any_sequence_of_keep_settle_and_load_gives_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, steps: List[Any]
 ) -> None:
-    """Whatever part is loaded in whatever order, and whether the disk hangs, is full, or is well."""
+    """For any parts in any order, with a disk that hangs, is full or works."""
     folder, writer = tmp_path_factory.mktemp("spill"), FileWriter()
     with pytest.MonkeyPatch.context() as patch:
         disk = HungDisk(patch)
@@ -277,7 +277,7 @@ def test_any_sequence_of_keep_settle_and_load_gives_back_the_same(
 
 
 def check_part(stored: Any, seed: int, spill: Spill, disk: HungDisk, writer: FileWriter) -> None:
-    """Load some part of what was kept."""
+    """Load a part of the stored audio and compare it."""
     begin = seed % (len(stored) // 2)
     end = begin + 1 + seed // 7 % (len(stored) // 2 - begin)
     part = stored[2 * begin : 2 * end]
@@ -291,10 +291,10 @@ def check_part(stored: Any, seed: int, spill: Spill, disk: HungDisk, writer: Fil
 
 
 class TestHungDisk:
-    """A disk that takes nothing, for a time or for good."""
+    """A disk that hangs, for a while or for ever."""
 
     def test_nothing_waits_for_it_and_nothing_is_lost(self, disk: HungDisk, queue: Spilling) -> None:
-        """What it has not taken is in memory, and is sent from there."""
+        """Unwritten audio is in memory and is sent from there."""
         queue.spoken(2 * SECOND)
         disk.hang()
         queue.speak(3 * SECOND)
@@ -309,7 +309,7 @@ class TestHungDisk:
     def test_what_it_does_not_take_in_time_is_dropped(
         self, disk: HungDisk, queue: Spilling, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Memory is bounded: then the oldest in the queue's memory goes, as without a folder."""
+        """Memory is bounded, so the oldest audio in memory is dropped, as without a spill."""
         monkeypatch.setattr(spill_module, "HELD_BYTES", 2 * 3 * SECOND)
         disk.hang()
         queue.speak(6 * SECOND)
@@ -321,7 +321,7 @@ class TestHungDisk:
         assert queue.heard() == [*range(SECOND, 4 * SECOND), *range(5 * SECOND, 7 * SECOND)]
 
     def test_a_load_wakes_who_asked(self, tmp_path: Path) -> None:
-        """So that the thread of all connections need not ask again and again."""
+        """So that ``slng-io`` does not have to poll."""
         wakeup = Wakeup()
         writer = FileWriter(wakeup)
         queue = Spilling(tmp_path, writer)
@@ -335,7 +335,7 @@ class TestHungDisk:
         finish(writer)
 
     def test_what_is_read_ahead_is_there_at_once(self, queue: Spilling) -> None:
-        """One wait for the disk, then none: it reads on before what it has read is all sent."""
+        """Only the first load waits, because the spill reads ahead."""
         queue.spoken(120 * SECOND, piece=500)
         waits = 0
         at = 0
@@ -351,7 +351,7 @@ class TestHungDisk:
     def test_an_abandoned_spill_leaves_the_disk_alone(
         self, disk: HungDisk, queue: Spilling, tmp_path: Path
     ) -> None:
-        """What is missing is reported."""
+        """The missing audio is reported."""
         queue.spoken(3 * SECOND)
         disk.hang()
         queue.speak(2 * SECOND)
@@ -369,12 +369,12 @@ class TestHungDisk:
 
 
 class TestTrouble:
-    """A disk that does not do its part never ends a session; what is lost is told."""
+    """A failing disk never ends a session. Lost audio is reported."""
 
     def test_a_full_disk_loses_the_oldest_in_memory(
         self, queue: Spilling, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """What is on disk is safe there; the reason says what the disk lacks."""
+        """Audio on disk is safe. The reason of AudioLost names the problem."""
         queue.spoken(3 * SECOND)
         monkeypatch.setattr(spill_module, "LEAST_FREE", 10**18)
         monkeypatch.setattr(spill_module, "HELD_BYTES", 200)
@@ -388,7 +388,7 @@ class TestTrouble:
     def test_a_disk_that_has_room_again_is_used_again(
         self, queue: Spilling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """In a file of its own; nothing is lost that had room in memory."""
+        """In a new file. Audio that fits into memory is not lost."""
         queue.spoken(2 * SECOND)
         with monkeypatch.context() as full:
             full.setattr(spill_module, "LEAST_FREE", 10**18)
@@ -400,7 +400,7 @@ class TestTrouble:
         assert queue.dropped == []
 
     def test_a_folder_that_was_removed_is_a_loss(self, queue: Spilling, tmp_path: Path) -> None:
-        """Of what was in it, once, and the rest goes on."""
+        """The audio in it is reported as lost once, and the session goes on."""
         queue.spoken(121 * SECOND)
         for folder in tmp_path.iterdir():
             shutil.rmtree(folder)
@@ -416,7 +416,7 @@ class TestTrouble:
     def test_a_disk_that_is_gone_leaves_memory(
         self, writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The given folder itself is not created again: it may have been a disk that was unplugged."""
+        """The given folder itself is not created again, because it may be on a disk that was unplugged."""
         monkeypatch.setattr(spill_module, "HELD_BYTES", 200)
         folder = tmp_path / "stick"
         folder.mkdir()
@@ -432,7 +432,7 @@ class TestTrouble:
     def test_a_disk_that_fails_leaves_no_crumbs(
         self, queue: Spilling, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """No empty file for each try, and no folder; what is left at the end is reported."""
+        """Failed attempts leave neither empty files nor a folder. The rest is reported at the end."""
 
         def fails(file: Any, pcm: bytes) -> None:
             Path(file.path).touch()
@@ -448,7 +448,7 @@ class TestTrouble:
         assert list(tmp_path.iterdir()) == []
 
     def test_a_file_that_was_cut_off_is_a_loss(self, queue: Spilling, tmp_path: Path) -> None:
-        """What is still there goes out."""
+        """The remaining part of the file is sent."""
         queue.spoken(4 * SECOND)
         os.truncate(wavs(tmp_path)[0], 44 + 2 * 1000)
         assert queue.heard() == list(range(2 * SECOND))
@@ -462,7 +462,7 @@ class TestTrouble:
 
 
 class Broken:
-    """Audio that a store cannot give back."""
+    """Stored audio that cannot be loaded."""
 
     def __len__(self) -> int:
         return 200
@@ -478,7 +478,7 @@ class Broken:
 
 
 class Slow(Broken):
-    """Audio that is loaded when it is asked for the second time."""
+    """Stored audio that is loaded at the second request."""
 
     def __init__(self) -> None:
         self.asked = 0
@@ -489,10 +489,10 @@ class Slow(Broken):
 
 
 class TestBuffer:
-    """A run of audio in memory and in a store."""
+    """The audio buffer, with audio in memory and in a store."""
 
     def test_an_unreadable_chunk_takes_only_itself_along(self) -> None:
-        """What lies before it and behind it stays."""
+        """The audio before and after it stays."""
         buffer = AudioBuffer(2)
         buffer.append(Chunk(0, Broken()))
         buffer.append(Chunk(100, audio(100, 50)))
@@ -505,7 +505,7 @@ class TestBuffer:
         assert (buffer.frames, buffer.in_memory, len(buffer)) == (0, 0, 0)
 
     def test_what_is_not_loaded_stays_where_it_is(self) -> None:
-        """So does what comes before it in the same message."""
+        """So does the audio before it in the same message."""
         buffer = AudioBuffer(2)
         buffer.append(Chunk(0, audio(0, 50)))
         buffer.append(Chunk(50, Slow()))
@@ -534,7 +534,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
 def test_what_a_killed_process_leaves_can_be_read(tmp_path: Path) -> None:
-    """Complete WAV files, up to the last chunk; only what was in memory is gone."""
+    """Complete WAV files up to the last written chunk. Only audio in memory is lost."""
     process = subprocess.run([sys.executable, "-c", CRASH, str(tmp_path)], timeout=60)
     assert process.returncode == -signal.SIGKILL
     parts = [read(path) for path in wavs(tmp_path)]
@@ -543,16 +543,16 @@ def test_what_a_killed_process_leaves_can_be_read(tmp_path: Path) -> None:
 
 
 class TestFolder:
-    """What is given as ``spill``."""
+    """The option ``spill``."""
 
     def test_it_is_made_where_it_is_missing(self, tmp_path: Path) -> None:
-        """And nothing is left in it by the look whether it can be written to."""
+        """The check whether it is writable leaves nothing in it."""
         Client("soniox/speech-ai:rt-v4", api_key="any", spill=tmp_path / "a" / "b")
         assert list((tmp_path / "a" / "b").iterdir()) == []
 
     @pytest.mark.parametrize("kind", ["a file", "in a file", "no path", "a null"])
     def test_what_cannot_be_a_folder_is_refused(self, tmp_path: Path, kind: str) -> None:
-        """When the client is made, by the name of the option."""
+        """When the client is created. The error names the option."""
         file = tmp_path / "file"
         file.touch()
         given: Any = {"a file": file, "in a file": file / "x", "no path": 7, "a null": "a\0b"}[kind]
@@ -561,7 +561,7 @@ class TestFolder:
 
     @POSIX
     def test_others_on_the_computer_cannot_listen(self, queue: Spilling, tmp_path: Path) -> None:
-        """The session's folder and its files are its user's own."""
+        """Only the owner can read the session's folder and files."""
         umask = os.umask(0)
         try:
             queue.spoken(2 * SECOND)
@@ -572,7 +572,7 @@ class TestFolder:
         assert [mode(path) for path in wavs(tmp_path)] == [0o600]
 
     def test_two_sessions_have_two_folders(self, queue: Spilling, tmp_path: Path) -> None:
-        """Neither touches what is the other's, nor can its name be known before."""
+        """Neither touches the other's files, and their names are unpredictable."""
         other = Spilling(tmp_path, queue.writer)
         queue.spoken(2 * SECOND)
         other.spoken(3 * SECOND)
@@ -585,7 +585,7 @@ class TestFolder:
 
     @POSIX
     def test_a_link_in_the_place_of_a_file_is_not_followed(self, queue: Spilling, tmp_path: Path) -> None:
-        """Neither when a file is created nor when it is opened again."""
+        """Neither when a file is created nor when it is reopened."""
         victim = tmp_path / "victim"
         victim.write_bytes(b"precious")
         queue.spoken(2 * SECOND)

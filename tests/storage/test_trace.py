@@ -1,4 +1,4 @@
-"""What stands in a trace: every message, its time, and what it is; no key, and audio only where asked for."""
+"""The contents of a trace: every message with its time and kind, no key, and audio only on request."""
 
 import errno
 import io
@@ -29,7 +29,7 @@ def lines_of(path: Path) -> List[Dict[str, Any]]:
 
 
 def test_silence_that_stands_in_for_a_keepalive_has_no_place(writer: FileWriter, tmp_path: Path) -> None:
-    """It takes no time of the session: there is no ``at``, and the audio after it begins at 0."""
+    """It does not advance the clock: there is no ``at``, and the next audio begins at 0."""
     path = tmp_path / "talk.jsonl"
     trace = TraceWriter(path, writer)
     queue = SendQueue(AudioFormat())
@@ -98,7 +98,7 @@ def test_the_key_is_hidden_in_whatever_a_server_says(
 
 
 def opened(path: Path, writer: FileWriter) -> TraceWriter:
-    """A trace with a connection of Reson8's."""
+    """Return a trace with an open Reson8 connection."""
     trace = TraceWriter(path, writer)
     protocol = StreamProtocol(Reson8(), SendQueue(AudioFormat()), Timeouts(), 0.0)
     trace.opened(protocol, Redaction([KEY]))
@@ -106,7 +106,7 @@ def opened(path: Path, writer: FileWriter) -> TraceWriter:
 
 
 def test_what_utf8_cannot_carry_is_replaced(writer: FileWriter, tmp_path: Path) -> None:
-    """Half a surrogate pair in a reason, broken UTF-8 in a text; a line stays one line."""
+    """Half a surrogate pair in a reason and invalid UTF-8 in a text. Each line stays one line."""
     path = tmp_path / "talk.jsonl"
     trace = opened(path, writer)
     trace.received(b"\xff\n\r\xe2\x80\xa8", False)
@@ -146,8 +146,8 @@ def test_spoken_words_are_for_their_owner_only(writer: FileWriter, tmp_path: Pat
     assert mode(tmp_path / "talk.jsonl") == 0o600
 
 
-def test_a_disk_that_hangs_holds_up_nobody(disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
-    """Lines are formatted when they happen and written when the disk answers."""
+def test_a_hung_disk_blocks_no_caller(disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
+    """Lines are formatted at once and written when the disk responds."""
     trace = opened(tmp_path / "talk.jsonl", writer)
     written(writer)
     disk.hang()
@@ -164,7 +164,7 @@ def test_a_disk_that_hangs_holds_up_nobody(disk: HungDisk, writer: FileWriter, t
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="uses what Linux has")
 def test_a_full_disk_is_reported_once(writer: FileWriter) -> None:
-    """And nothing is raised, then or later."""
+    """No exception is raised, then or later."""
     trace = opened(Path("/dev/full"), writer)
     for _ in range(3):
         trace.received(b"{}", False)
@@ -177,7 +177,7 @@ def test_a_full_disk_is_reported_once(writer: FileWriter) -> None:
 def test_a_disk_that_fails_when_the_file_is_closed_is_reported(
     writer: FileWriter, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a network drive does, which only then says that there is no room."""
+    """As on a network drive, which reports only then that it is full."""
 
     class Late(io.FileIO):
         def close(self) -> None:

@@ -1,4 +1,4 @@
-"""The thread that writes files: it never holds up its callers, and a hung disk holds up nobody else."""
+"""The writer thread: it never blocks its callers, and a hung disk does not block other files."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ POSIX = pytest.mark.skipif(os.name == "nt", reason="uses what POSIX has")
 
 
 class Plain:
-    """A file of bytes, with an end."""
+    """A file of bytes that writes a mark at its end."""
 
     def __init__(self, path: Path, writer: FileWriter) -> None:
         self.name = str(path)
@@ -41,7 +41,7 @@ def opened(writer: FileWriter, path: Path, option: str = "record") -> OutputFile
 
 
 def hung(writer: FileWriter, disk: HungDisk, path: Path) -> OutputFile:
-    """A file of which the second write hangs."""
+    """Return a file whose second write hangs."""
     file = opened(writer, path)
     file.write(b"one")
     written(writer)
@@ -52,7 +52,7 @@ def hung(writer: FileWriter, disk: HungDisk, path: Path) -> OutputFile:
 
 
 def test_one_thread_writes_in_order_and_ends(tmp_path: Path) -> None:
-    """It starts with the first file, is named, and a close completes every file."""
+    """The thread starts with the first file and has a name. close() completes every file."""
     writer = FileWriter()
     assert "slng-writer" not in [thread.name for thread in threading.enumerate()]
     one, two = opened(writer, tmp_path / "one"), opened(writer, tmp_path / "two")
@@ -81,7 +81,7 @@ def test_a_writer_without_files_is_done_at_once() -> None:
 
 
 def test_the_end_is_told_to_a_future(tmp_path: Path) -> None:
-    """Whoever waits for it need not poll."""
+    """So that callers need not poll for the end."""
     writer, done = FileWriter(), threading.Event()
     writer.done.add_done_callback(lambda _: done.set())
     opened(writer, tmp_path / "file")
@@ -91,10 +91,10 @@ def test_the_end_is_told_to_a_future(tmp_path: Path) -> None:
 
 
 class TestHungDisk:
-    """A disk that takes nothing, such as a network drive that is gone."""
+    """A disk that hangs, such as a disconnected network drive."""
 
-    def test_nobody_waits_for_it(self, disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
-        """Neither a write nor a close, and another session's files go on."""
+    def test_it_blocks_no_caller(self, disk: HungDisk, writer: FileWriter, tmp_path: Path) -> None:
+        """Neither writes nor close() block, and another session's files are still written."""
         file = hung(writer, disk, tmp_path / "file")
         begun = time.monotonic()
         for _ in range(1000):
@@ -108,7 +108,7 @@ class TestHungDisk:
         assert (tmp_path / "file").read_bytes() == b"onetwo" + b"more" * 1000 + b"."
 
     def test_what_overflows_ends_the_file_and_is_reported_once(self, disk: HungDisk, tmp_path: Path) -> None:
-        """The file holds what came before, completed; the user of the writer is woken."""
+        """The file ends with the data before, completed. The user of the writer is woken."""
         wakeup = Wakeup()
         writer = FileWriter(wakeup, limit=100)
         file = hung(writer, disk, tmp_path / "file")
@@ -127,14 +127,14 @@ class TestHungDisk:
         assert (tmp_path / "file").read_bytes() == b"onetwo" + b"0123456789" * 9 + b"."
 
     def test_one_write_may_be_larger_than_the_queue(self, tmp_path: Path) -> None:
-        """It is in memory already."""
+        """Because the data is in memory already."""
         writer = FileWriter(limit=100)
         opened(writer, tmp_path / "file").write(bytes(1000))
         finish(writer)
         assert (tmp_path / "file").stat().st_size == 1001
 
     def test_an_abandoned_writer_writes_nothing_more(self, disk: HungDisk, tmp_path: Path) -> None:
-        """The call that hangs is its last: no queued data, no end, and the file is closed."""
+        """The hung call is the last one: no queued data, no end mark, and the file is closed."""
         writer = FileWriter()
         file = hung(writer, disk, tmp_path / "file")
         file.write(b"three")
@@ -153,7 +153,7 @@ class TestHungDisk:
         assert problems(writer) == []
 
     def test_who_can_wait_waits_for_room(self, disk: HungDisk, tmp_path: Path) -> None:
-        """At most as long as it says, and not at all where there is room or the writer is closed."""
+        """At most for the timeout, and not at all if there is room or the writer is closed."""
         writer = FileWriter(limit=100)
         assert writer.wait_for_room(0.0)
         file = hung(writer, disk, tmp_path / "file")
@@ -168,7 +168,7 @@ class TestHungDisk:
     def test_a_file_that_cannot_be_opened_in_time_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Here a pipe that nobody reads. It is closed once it opens, with nothing in it."""
+        """Such as a pipe without a reader. It is closed once it opens, without any data."""
         monkeypatch.setattr(writer_module, "OPEN_TIMEOUT", 0.1)
         os.mkfifo(tmp_path / "pipe")
         writer = FileWriter()
@@ -180,11 +180,11 @@ class TestHungDisk:
 
 
 class TestFailures:
-    """A disk that refuses."""
+    """A disk that returns errors."""
 
     @POSIX
     def test_a_full_disk_ends_one_file(self, writer: FileWriter, tmp_path: Path) -> None:
-        """It is reported once, with the reason and what to do; the others go on."""
+        """It is reported once, with the reason and a hint. Other files are still written."""
         full, fine = opened(writer, Path("/dev/full")), opened(writer, tmp_path / "fine", "trace")
         for _ in range(3):
             full.write(b"abc")
