@@ -1,7 +1,7 @@
 """What the server side of a dialect is: frames in, actions out, and neither sockets nor clocks.
 
 A `ServerDialect` reads one client message at a time and answers with actions for the stream to carry out
-in order. `Feed`, `Flush` and `Finish` ask the engine; what the engine says comes back through `heard`,
+in order. `Feed`, `Finalize` and `Finish` ask the engine; what the engine says comes back through `heard`,
 `flushed` and `ended`, which answer with actions again.
 """
 
@@ -19,8 +19,8 @@ __all__ = [
     "Breach",
     "Close",
     "Feed",
+    "Finalize",
     "Finish",
-    "Flush",
     "Later",
     "Open",
     "Send",
@@ -40,7 +40,7 @@ class Open(NamedTuple):
 class Send(NamedTuple):
     """Send a frame: an object as JSON, or what is given as it is."""
 
-    frame: Union[str, bytes, Mapping[str, Any]]
+    message: Union[str, bytes, Mapping[str, Any]]
 
 
 class Close(NamedTuple):
@@ -51,17 +51,17 @@ class Close(NamedTuple):
 
 
 class Feed(NamedTuple):
-    """Let the engine hear whole frames of audio; the answer goes to `ServerDialect.heard`."""
+    """Let the engine hear whole frames of audio; the answer goes to `ServerDialect.handle_updates`."""
 
     pcm: bytes
 
 
-class Flush(NamedTuple):
-    """Make the engine finalize; the answer goes to `ServerDialect.flushed`."""
+class Finalize(NamedTuple):
+    """Make the engine finalize; the answer goes to `ServerDialect.handle_finalized`."""
 
 
 class Finish(NamedTuple):
-    """End the engine; the answer goes to `ServerDialect.ended`."""
+    """End the engine; the answer goes to `ServerDialect.handle_ended`."""
 
 
 class Later(NamedTuple):
@@ -77,7 +77,7 @@ class Breach(NamedTuple):
     text: str
 
 
-Action = Union[Open, Send, Close, Feed, Flush, Finish, Later, Breach]
+Action = Union[Open, Send, Close, Feed, Finalize, Finish, Later, Breach]
 Actions = List[Action]
 
 
@@ -102,7 +102,7 @@ class ServerDialect:
         self.number = number
         self.config: Dict[str, Any] = {}
         self.audio_seconds = 0.0
-        self.heard_audio = False
+        self.received_audio = False
         self.client_ended = False
 
     def receive(self, message: Union[str, bytes]) -> Actions:
@@ -113,15 +113,15 @@ class ServerDialect:
         """Whether a message says once more, in another form, that nothing will come."""
         return False
 
-    def heard(self, updates: List[Update]) -> Actions:
+    def handle_updates(self, updates: List[Update]) -> Actions:
         """Tell what the engine heard in the audio that was fed."""
         raise NotImplementedError
 
-    def flushed(self, updates: List[Update]) -> Actions:
+    def handle_finalized(self, updates: List[Update]) -> Actions:
         """Tell what a finalize has made final, and confirm it."""
         raise NotImplementedError
 
-    def ended(self, updates: List[Update]) -> Actions:
+    def handle_ended(self, updates: List[Update]) -> Actions:
         """Tell the rest, and close."""
         raise NotImplementedError
 

@@ -44,11 +44,11 @@ class Inbox:
 
     async def next(self, limit: float) -> Union[str, bytes, None]:
         """Return the next message; None if a timer is due, or the time is ``limit``, or `wake` was called."""
-        until = min(limit, self._timers[0][0] if self._timers else math.inf)
-        if self._woken or until <= time.monotonic():
+        deadline = min(limit, self._timers[0][0] if self._timers else math.inf)
+        if self._woken or deadline <= time.monotonic():
             self._woken = False
             return None
-        self._set_alarm(until)
+        self._set_alarm(deadline)
         self._receiving = True
         try:
             return await self._receive()
@@ -77,17 +77,17 @@ class Inbox:
         if self._alarm is not None:
             self._alarm.cancel()
 
-    def _set_alarm(self, until: float) -> None:
+    def _set_alarm(self, deadline: float) -> None:
         """Have `wake` called then. An earlier alarm is left as it is: waking too early does no harm."""
-        if until == math.inf:
+        if deadline == math.inf:
             return
-        at = self._loop.time() + until - time.monotonic()
+        at = self._loop.time() + deadline - time.monotonic()
         if self._alarm is not None:
             if self._alarm.when() <= at:
                 return
             self._alarm.cancel()
-        self._alarm = self._loop.call_at(at, self._ring)
+        self._alarm = self._loop.call_at(at, self._on_alarm)
 
-    def _ring(self) -> None:
+    def _on_alarm(self) -> None:
         self._alarm = None
         self.wake()

@@ -39,19 +39,19 @@ class Recognizers:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(STREAMS, "slng-recognizer")
         self._processes: Set[_Process] = set()
-        self._ended = False
-        self._spare = self._start()
+        self._killed = False
+        self._reserve = self._start()
 
     def stream(self, audio_format: AudioFormat, options: StreamOptions) -> "RecognizerStream":
         """Return the engine for a stream: the process in reserve, for which a new one is started."""
-        if self._ended:
+        if self._killed:
             raise RecognizerError("The gateway has stopped.")
-        process, self._spare = self._spare, self._start()
+        process, self._reserve = self._reserve, self._start()
         return RecognizerStream(self, process, audio_format, options)
 
     def kill(self) -> None:
         """End all processes at once; whoever waits for one of them gets an error."""
-        self._ended = True
+        self._killed = True
         # A copy: `reap` takes processes out in other threads.
         for process in list(self._processes):
             process.kill()
@@ -62,14 +62,14 @@ class Recognizers:
         for process in list(self._processes):
             self.reap(process)
 
-    def ask(self, process: "_Process", kind: bytes, data: bytes) -> "Awaitable[Any]":
+    def request(self, process: "_Process", kind: bytes, data: bytes) -> "Awaitable[Any]":
         """Have a request answered, in another thread."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, process.ask, kind, data)
+        return asyncio.get_running_loop().run_in_executor(self._threads, process.request, kind, data)
 
     def discard(self, process: "_Process") -> None:
         """End one process without waiting for it."""
         process.kill()
-        if not self._ended:
+        if not self._killed:
             self._threads.submit(self.reap, process)
 
     def reap(self, process: "_Process") -> None:
@@ -99,22 +99,22 @@ class RecognizerStream:
         self._tentative: Any = ()
 
     def audio(self, pcm: bytes) -> Awaitable[List[Update]]:
-        return self._ask(b"a", pcm)
+        return self._request(b"a", pcm)
 
     def finalize(self) -> Awaitable[List[Update]]:
-        return self._ask(b"f")
+        return self._request(b"f")
 
     def end(self) -> Awaitable[List[Update]]:
-        return self._ask(b"e")
+        return self._request(b"e")
 
     def close(self) -> None:
         self._recognizers.discard(self._process)
 
-    async def _ask(self, kind: bytes, data: bytes = b"") -> List[Update]:
+    async def _request(self, kind: bytes, data: bytes = b"") -> List[Update]:
         settings, self._settings = self._settings, None
         if settings is not None:
-            await self._recognizers.ask(self._process, b"o", json.dumps(settings).encode())
-        reply = await self._recognizers.ask(self._process, kind, data)
+            await self._recognizers.request(self._process, b"o", json.dumps(settings).encode())
+        reply = await self._recognizers.request(self._process, kind, data)
         return [self._update(update) for update in reply]
 
     def _update(self, reply: Dict[str, Any]) -> Update:
@@ -133,14 +133,14 @@ def _words(replies: Any) -> Any:
 
 
 class _Process:
-    """A recogniser's process. `ask` from one thread at a time; `kill` from any."""
+    """A recogniser's process. `request` from one thread at a time; `kill` from any."""
 
     def __init__(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, os.environ.get("PYTHONPATH", "")]
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "slng_sync.gateway.decoder"],
+            [sys.executable, "-m", "slng_sync.gateway.recognizer_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -148,18 +148,18 @@ class _Process:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
 
-    def ask(self, kind: bytes, data: bytes) -> Any:
+    def request(self, kind: bytes, data: bytes) -> Any:
         """Send a request and wait for its answer."""
         with self._lock:
             try:
-                reply = self._exchange(kind, data)
-            except (OSError, ValueError) as problem:
-                raise RecognizerError("The recogniser's process is gone.") from problem
+                reply = self._round_trip(kind, data)
+            except (OSError, ValueError) as error:
+                raise RecognizerError("The recogniser's process is gone.") from error
         if isinstance(reply, dict):
             raise RecognizerError(reply["error"])
         return reply
 
-    def _exchange(self, kind: bytes, data: bytes) -> Any:
+    def _round_trip(self, kind: bytes, data: bytes) -> Any:
         source, sink = self._process.stdout, self._process.stdin
         assert source is not None and sink is not None
         sink.write(REQUEST.pack(kind, len(data)) + data)

@@ -41,7 +41,7 @@ class Connection:
         self.close_code: Optional[int] = None
         self.close_reason = ""
         self._closed = threading.Event()
-        self._from_outside: Callable[[str, Tuple[Any, ...]], None] = lambda what, arguments: None
+        self._command: Callable[[str, Tuple[Any, ...]], None] = lambda what, arguments: None
 
     @property
     def is_closed(self) -> bool:
@@ -54,19 +54,19 @@ class Connection:
 
     def drop(self) -> None:
         """Reset the TCP connection now."""
-        self._from_outside("drop", ())
+        self._command("drop", ())
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame now."""
-        self._from_outside("close", (code, reason))
+        self._command("close", (code, reason))
 
     def send(self, frame: Union[str, bytes, Mapping[str, Any]]) -> None:
         """Send a frame of your own now: a text, bytes, or an object as JSON."""
-        self._from_outside("send", (frame,))
+        self._command("send", (frame,))
 
     def mute(self) -> None:
         """Answer nothing from now on, pings included."""
-        self._from_outside("mute", ())
+        self._command("mute", ())
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "open"

@@ -11,8 +11,8 @@ from .dialect import (
     Breach,
     Close,
     Feed,
+    Finalize,
     Finish,
-    Flush,
     Later,
     Open,
     Send,
@@ -50,8 +50,8 @@ class Reson8Server(ServerDialect):
     _language = "en"
     _partial = ""
     _confirmations = 0
-    _merging = False
-    _settled = 0.0
+    _confirmation_pending = False
+    _finalized_to = 0.0
     _position = 0.0
 
     def receive(self, message: Union[str, bytes]) -> Actions:
@@ -59,10 +59,10 @@ class Reson8Server(ServerDialect):
             return [Breach("a message after close")]
         if isinstance(message, bytes):
             return self._audio_message(message, "binary")
-        frame, problem = as_object(message)
+        request, problem = as_object(message)
         if problem:
             return self._refuse("invalid_request", f"The message is {problem}.", breach=problem)
-        kind = frame.get("type")
+        kind = request.get("type")
         if self.state == "init" and kind not in ("init", "audio"):
             return self._refuse(
                 "config_error", "Expected init", breach=f"first message is {kind!r}, not init"
@@ -76,14 +76,14 @@ class Reson8Server(ServerDialect):
         }.get(kind if isinstance(kind, str) else "")
         if handle is None:
             return self._refuse("invalid_request", "Unknown message type", breach=f"message of type {kind!r}")
-        return handle(frame)
+        return handle(request)
 
     # Starting
 
-    def _init(self, frame: Dict[str, Any]) -> Actions:
+    def _init(self, request: Dict[str, Any]) -> Actions:
         if self.state != "init":
             return self._refuse("invalid_request", "Session already initialized", breach="a second init")
-        config = frame.get("config")
+        config = request.get("config")
         problem = _config_problem(config)
         if problem:
             return self._refuse("config_error", problem, breach=f"init refused: {problem}")
@@ -107,14 +107,14 @@ class Reson8Server(ServerDialect):
     def _ready(self) -> Actions:
         if self.state == "waiting":
             self.state = "ready"
-        frame = {"type": "ready", "session_id": f"sess_{self.number:06d}"}
-        frame.update(self.faults.ready_extra)
-        return [Send(frame)]
+        message = {"type": "ready", "session_id": f"sess_{self.number:06d}"}
+        message.update(self.faults.ready_extra)
+        return [Send(message)]
 
     # Audio
 
-    def _json_audio(self, frame: Dict[str, Any]) -> Actions:
-        data = frame.get("data")
+    def _json_audio(self, request: Dict[str, Any]) -> Actions:
+        data = request.get("data")
         if not isinstance(data, str):
             return self._refuse("invalid_request", "Audio data is missing", breach="audio without data")
         try:
@@ -129,11 +129,11 @@ class Reson8Server(ServerDialect):
         if self.faults.audio_envelope not in ("both", envelope):
             return self._refuse("invalid_request", f"Expected {self.faults.audio_envelope} audio")
         if self.state == "init":
-            return [Breach("audio before init"), *self._closed(1008, "Session not ready")]
+            return [Breach("audio before init"), *self._end_with(1008, "Session not ready")]
         if self.state == "waiting" and self.faults.early_audio != "accept":
             if self.faults.early_audio == "ignore":
                 return [Breach("audio before ready")]
-            return [Breach("audio before ready"), *self._closed(1008, "Session not ready")]
+            return [Breach("audio before ready"), *self._end_with(1008, "Session not ready")]
         if not pcm:
             return self._refuse("invalid_request", "Audio data is empty", breach="empty audio")
         if len(pcm) % self._frame_bytes:
@@ -142,58 +142,60 @@ class Reson8Server(ServerDialect):
                 "Audio data is not whole samples",
                 breach="audio that is not whole sample frames",
             )
-        self.heard_audio = True
+        self.received_audio = True
         return [Feed(pcm)]
 
     # Control
 
-    def _keepalive(self, frame: Dict[str, Any]) -> Actions:
+    def _keepalive(self, request: Dict[str, Any]) -> Actions:
         return []
 
-    def _finalize(self, frame: Dict[str, Any]) -> Actions:
-        return [Flush()]
+    def _finalize(self, request: Dict[str, Any]) -> Actions:
+        return [Finalize()]
 
-    def _close(self, frame: Dict[str, Any]) -> Actions:
+    def _close(self, request: Dict[str, Any]) -> Actions:
         self.state = "ended"
         self.client_ended = True
         return [Finish()]
 
     # What the engine says
 
-    _open: Tuple[HeardWord, ...] = ()
+    _final_words: Tuple[HeardWord, ...] = ()
     _tentative: Tuple[HeardWord, ...] = ()
 
-    def heard(self, updates: List[Update]) -> Actions:
+    def handle_updates(self, updates: List[Update]) -> Actions:
         actions: Actions = []
         for update in updates:
-            self._take(update)
-            if update.endpoint and self._open:
+            self._add(update)
+            if update.endpoint and self._final_words:
                 actions.append(self._final())
             elif self._partials:
                 actions.extend(self._changed_partial())
         return actions
 
-    def flushed(self, updates: List[Update]) -> Actions:
-        nothing_since = self._settled
+    def handle_finalized(self, updates: List[Update]) -> Actions:
+        previous_end = self._finalized_to
         for update in updates:
-            self._take(update)
+            self._add(update)
         # Over silence an empty final comes; without any audio since the last, only the confirmation.
-        finals: Actions = [self._final()] if self._open or self._position > nothing_since else []
+        finals: Actions = [self._final()] if self._final_words or self._position > previous_end else []
         return self._confirmed(finals)
 
-    def ended(self, updates: List[Update]) -> Actions:
+    def handle_ended(self, updates: List[Update]) -> Actions:
         for update in updates:
-            self._take(update)
-        final: Actions = [self._final()] if self._open and self.faults.finals_at_close == "deliver" else []
+            self._add(update)
+        final: Actions = (
+            [self._final()] if self._final_words and self.faults.finals_at_close == "deliver" else []
+        )
         return [*final, Close(1000)]
 
-    def _take(self, update: Update) -> None:
-        self._open += update.final
+    def _add(self, update: Update) -> None:
+        self._final_words += update.final
         self._tentative = update.tentative
         self._position = update.position
 
     def _changed_partial(self) -> Actions:
-        words = self._open + self._tentative
+        words = self._final_words + self._tentative
         text = _text(words)
         if not text or text == self._partial:
             return []
@@ -201,10 +203,10 @@ class Reson8Server(ServerDialect):
         return [Send({"type": "partial_transcript", "transcript": text, "confidence": _confidence(words)})]
 
     def _final(self) -> Send:
-        words, begin = self._open, self._settled
-        self._open, self._tentative, self._partial = (), (), ""
-        self._settled = self._position
-        frame: Dict[str, Any] = {
+        words, begin = self._final_words, self._finalized_to
+        self._final_words, self._tentative, self._partial = (), (), ""
+        self._finalized_to = self._position
+        message: Dict[str, Any] = {
             "type": "final_transcript",
             "transcript": _text(words),
             "confidence": _confidence(words),
@@ -212,13 +214,13 @@ class Reson8Server(ServerDialect):
             "duration": round(self._position - begin, 3),
         }
         if words:
-            frame["duration"] = round(max(w.end for w in words) - words[0].start, 3)
-            frame["start"] = round(words[0].start, 3)
-            frame["words"] = [
+            message["duration"] = round(max(w.end for w in words) - words[0].start, 3)
+            message["start"] = round(words[0].start, 3)
+            message["words"] = [
                 {"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
                 for word in words
             ]
-        return Send(frame)
+        return Send(message)
 
     def _confirmed(self, finals: Actions) -> Actions:
         policy = self.faults.flush
@@ -229,12 +231,12 @@ class Reson8Server(ServerDialect):
         if policy == "late":
             return [*finals, Later(self.faults.flush_delay, self._confirm)]
         if policy == "merged":
-            begun, self._merging = self._merging, True
-            return finals if begun else [*finals, Later(self.faults.flush_delay, self._confirm)]
+            pending, self._confirmation_pending = self._confirmation_pending, True
+            return finals if pending else [*finals, Later(self.faults.flush_delay, self._confirm)]
         return [*finals, *self._confirm()]
 
     def _confirm(self) -> Actions:
-        self._merging = False
+        self._confirmation_pending = False
         self._confirmations += 1
         return [Send({"type": "flush_confirmation", "id": f"flush-{self._confirmations:03d}"})]
 
@@ -243,8 +245,10 @@ class Reson8Server(ServerDialect):
     def error(
         self, code: Union[int, str], message: str = "", error_type: Optional[str] = None, close: bool = True
     ) -> Actions:
-        frame: Actions = [Send({"type": "error", "code": code, "message": message or f"{code}"})]
-        return frame + self._closed(1001 if code == "idle_timeout_exceeded" else 1008) if close else frame
+        reply: Actions = [Send({"type": "error", "code": code, "message": message or f"{code}"})]
+        if not close:
+            return reply
+        return reply + self._end_with(1001 if code == "idle_timeout_exceeded" else 1008)
 
     def key_refused(self) -> Actions:
         return self.error("auth_error", "Invalid or expired API key")
@@ -259,7 +263,7 @@ class Reson8Server(ServerDialect):
         noted: Actions = [Breach(breach)] if breach else []
         return noted + self.error(code, message)
 
-    def _closed(self, code: int, reason: str = "") -> Actions:
+    def _end_with(self, code: int, reason: str = "") -> Actions:
         self.state = "ended"
         return [Close(code, reason)]
 

@@ -123,15 +123,15 @@ def _number_word(n: int) -> str:
     return _TENS[n // 10] + (_ONES[n % 10] if n % 10 else "")
 
 
-class _Hearing(NamedTuple):
-    """How much of a word has been heard, from its beginning or not, and when on the connection's clock."""
+class _Coverage(NamedTuple):
+    """How much of a word has been coverage, from its beginning or not, and when on the connection's clock."""
 
     start: float
     end: float
     covered: float
     from_start: bool
 
-    def is_enough(self, word: ScriptWord) -> bool:
+    def is_recognized(self, word: ScriptWord) -> bool:
         """Tell whether it is half of the word. Of two exact halves only the first one is."""
         half = 0.5 * (word.end - word.start)
         return self.covered >= half - 1e-9 if self.from_start else self.covered > half + 1e-9
@@ -156,7 +156,7 @@ class ScriptEngine:
         self._content = clock == "content"
         self._frames = 0
         self._content_end = 0.0
-        self._hearing: Dict[int, _Hearing] = {}
+        self._coverage: Dict[int, _Coverage] = {}
         self._pending: List[Tuple[HeardWord, bool]] = []
 
     @property
@@ -167,14 +167,16 @@ class ScriptEngine:
         frames = len(pcm) // self._frame_bytes
         if self._content:
             for run in stamps.runs(pcm, self._format.channels):
-                self._hear(run.frames, run.position)
+                self._receive(run.frames, run.position)
         else:
-            self._hear(frames, self._frames)
-        return self._settled()
+            self._receive(frames, self._frames)
+        return self._new_updates()
 
     def finalize(self) -> List[Update]:
-        # A word that is being spoken is final too once half of it is there; what follows of it is not heard.
-        self._resolve([i for i, heard in self._hearing.items() if heard.is_enough(self._script.words[i])])
+        # A word that is being spoken is final too once half of it is there; what follows of it is not coverage.
+        self._complete(
+            [i for i, coverage in self._coverage.items() if coverage.is_recognized(self._script.words[i])]
+        )
         final = tuple(word for word, _ in self._pending)
         self._pending.clear()
         return [Update(self.position, final=final)]
@@ -183,9 +185,9 @@ class ScriptEngine:
         return self.finalize()
 
     def close(self) -> None:
-        self._hearing.clear()
+        self._coverage.clear()
 
-    def _hear(self, frames: int, position: Optional[int]) -> None:
+    def _receive(self, frames: int, position: Optional[int]) -> None:
         """Take in frames in a row that begin at this place of the script, or nowhere in it."""
         at = self.position
         self._frames += frames
@@ -204,29 +206,29 @@ class ScriptEngine:
             if self._script.words[index].end <= end:
                 finished.append(index)
             index += 1
-        self._resolve(finished)
+        self._complete(finished)
 
     def _cover(self, index: int, begin: float, end: float, shift: float) -> None:
         word = self._script.words[index]
         start, stop = max(word.start, begin), min(word.end, end)
-        before = self._hearing.get(index, _Hearing(start + shift, 0.0, 0.0, start <= word.start))
-        self._hearing[index] = before._replace(end=stop + shift, covered=before.covered + stop - start)
+        before = self._coverage.get(index, _Coverage(start + shift, 0.0, 0.0, start <= word.start))
+        self._coverage[index] = before._replace(end=stop + shift, covered=before.covered + stop - start)
 
     def _jump(self, begin: float) -> None:
         """Leave the words whose end will not be heard: audio was left out, or comes again."""
         words = self._script.words
-        passed = [i for i in self._hearing if words[i].end <= begin or words[i].start >= begin]
+        passed = [i for i in self._coverage if words[i].end <= begin or words[i].start >= begin]
         if begin < self._content_end:
-            passed = list(self._hearing)
-        self._resolve(sorted(passed))
+            passed = list(self._coverage)
+        self._complete(sorted(passed))
 
-    def _resolve(self, indexes: Iterable[int]) -> None:
+    def _complete(self, indexes: Iterable[int]) -> None:
         for index in indexes:
-            word, heard = self._script.words[index], self._hearing.pop(index)
-            if heard.is_enough(word):
-                self._pending.append((_heard_word(word, heard), word.endpoint))
+            word, coverage = self._script.words[index], self._coverage.pop(index)
+            if coverage.is_recognized(word):
+                self._pending.append((_heard_word(word, coverage), word.endpoint))
 
-    def _settled(self) -> List[Update]:
+    def _new_updates(self) -> List[Update]:
         """Tell what has become final by now, one update for each endpoint and one for the rest."""
         updates: List[Update] = []
         final: List[HeardWord] = []
@@ -250,22 +252,22 @@ class ScriptEngine:
     def _tentative(self) -> Tuple[HeardWord, ...]:
         """Return what is open, the word in the middle of being spoken included, as far as it goes."""
         words = [word for word, _ in self._pending]
-        for index in sorted(self._hearing):
-            word, heard = self._script.words[index], self._hearing[index]
-            share = heard.covered / (word.end - word.start)
+        for index in sorted(self._coverage):
+            word, coverage = self._script.words[index], self._coverage[index]
+            share = coverage.covered / (word.end - word.start)
             if 0.5 <= share < 1.0:
                 guess = word.text[: max(1, int(len(word.text) * share))]
-                words.append(_heard_word(word, heard, guess, confidence=0.6))
+                words.append(_heard_word(word, coverage, guess, confidence=0.6))
         return tuple(words)
 
 
 def _heard_word(
-    word: ScriptWord, heard: _Hearing, text: Optional[str] = None, confidence: Optional[float] = None
+    word: ScriptWord, coverage: _Coverage, text: Optional[str] = None, confidence: Optional[float] = None
 ) -> HeardWord:
     return HeardWord(
         text=word.text if text is None else text,
-        start=heard.start,
-        end=heard.end,
+        start=coverage.start,
+        end=coverage.end,
         confidence=word.confidence if confidence is None else confidence,
         speaker=word.speaker,
         language=word.language,

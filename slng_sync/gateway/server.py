@@ -23,8 +23,8 @@ _LOG = logging.getLogger("slng_sync.gateway")
 
 INSTALL = 'pip install "slng-sync[gateway]"'
 STOP_TIMEOUT = 5.0
-GOODBYE_TIMEOUT = 0.5
-DROP_AGAIN = 0.05
+CLOSE_TIMEOUT = 0.5
+DROP_INTERVAL = 0.05
 
 Tls = Union[None, ssl.SSLContext, Tuple[str, str]]
 
@@ -72,7 +72,7 @@ class LocalGateway:
         self.breaches: List[str] = []
         self._engine = engine
         self._clock = script_clock
-        self._tls = _context(tls)
+        self._tls = _tls_context(tls)
         self._host = host
         self._port = port
         self._api_key = api_key
@@ -82,9 +82,9 @@ class LocalGateway:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._stopping: Optional[asyncio.Event] = None
         self._address: Tuple[str, int] = (host, port)
-        self._problem: Optional[BaseException] = None
-        self._begun: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._wires: Set[Any] = set()
+        self._failure: Optional[BaseException] = None
+        self._accepted: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._websockets: Set[Any] = set()
         self._tasks: Set[asyncio.Task[Any]] = set()
         self._recognizers: Any = None
 
@@ -105,14 +105,14 @@ class LocalGateway:
             if self._thread is not None:
                 return self
             ready = threading.Event()
-            self._problem = None
+            self._failure = None
             # A daemon: a program that forgets to stop its gateway can still end.
             thread = threading.Thread(target=self._serve, args=(ready,), name="slng-gateway", daemon=True)
             thread.start()
             ready.wait()
-            if self._problem is not None:
+            if self._failure is not None:
                 thread.join()
-                raise self._problem
+                raise self._failure
             self._thread = thread
         return self
 
@@ -132,9 +132,9 @@ class LocalGateway:
 
     def wait_idle(self, timeout: float = 5.0) -> bool:
         """Wait until no connection is open, so that the records can be looked at."""
-        until = time.monotonic() + timeout
+        deadline = time.monotonic() + timeout
         return all(
-            connection.wait_closed(max(0.0, until - time.monotonic()))
+            connection.wait_closed(max(0.0, deadline - time.monotonic()))
             for connection in list(self.connections)
         )
 
@@ -153,8 +153,8 @@ class LocalGateway:
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._main(ready))
-        except BaseException as problem:
-            self._problem = problem
+        except BaseException as failure:
+            self._failure = failure
             if ready.is_set():
                 _LOG.exception("The local gateway broke down.")
         finally:
@@ -162,11 +162,11 @@ class LocalGateway:
             ready.set()
 
     async def _main(self, ready: threading.Event) -> None:
-        from . import wire
+        from . import server_websocket
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = await wire.listen(
-            self._handle, self._process_request, self._begun.add, self._host, self._port, self._tls
+        server = await server_websocket.listen(
+            self._handle, self._process_request, self._accepted.add, self._host, self._port, self._tls
         )
         self._address = server.sockets[0].getsockname()[:2]
         try:
@@ -177,20 +177,22 @@ class LocalGateway:
             ready.set()
             await self._stopping.wait()
         finally:
-            await self._end(server)
+            await self._shut_down(server)
 
-    async def _end(self, server: Any) -> None:
+    async def _shut_down(self, server: Any) -> None:
         """End everything, politely at first."""
         server.close(close_connections=False)
         if self._recognizers is not None:
             self._recognizers.kill()
-        wires = [wire for wire in self._wires if not wire.muted]
-        if wires:
-            goodbyes = [asyncio.ensure_future(wire.close(1001, "Gateway stopped")) for wire in wires]
-            _, slow = await asyncio.wait(goodbyes, timeout=GOODBYE_TIMEOUT)
-            for goodbye in slow:
-                goodbye.cancel()
-            await asyncio.gather(*goodbyes, return_exceptions=True)
+        websockets = [websocket for websocket in self._websockets if not websocket.muted]
+        if websockets:
+            closing = [
+                asyncio.ensure_future(websocket.close(1001, "Gateway stopped")) for websocket in websockets
+            ]
+            _, slow = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*closing, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await self._drop_all()
@@ -202,39 +204,39 @@ class LocalGateway:
 
         The server knows nothing yet of one that is being accepted, and would wait for one without a request.
         """
-        until = time.monotonic() + STOP_TIMEOUT
+        deadline = time.monotonic() + STOP_TIMEOUT
         rest = asyncio.all_tasks() - {asyncio.current_task()}
-        while rest and time.monotonic() < until:
-            for wire in list(self._begun):
-                if wire.transport is not None:
-                    wire.transport.abort()
-            await asyncio.wait(rest, timeout=DROP_AGAIN)
+        while rest and time.monotonic() < deadline:
+            for websocket in list(self._accepted):
+                if websocket.transport is not None:
+                    websocket.transport.abort()
+            await asyncio.wait(rest, timeout=DROP_INTERVAL)
             rest = asyncio.all_tasks() - {asyncio.current_task()}
 
-    async def _process_request(self, wire: Any, request: Any) -> Any:
+    async def _process_request(self, websocket: Any, request: Any) -> Any:
         """Judge the request for an upgrade; None lets it pass."""
-        from .upgrade import answer
-        from .wire import response
+        from .server_websocket import response
+        from .upgrade import check_upgrade
 
         path, _, query = request.path.partition("?")
         headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        record = wire.record = self._new_record(path, query, headers)
-        wire.faults = faults = faults_for(self.faults, record.number)
-        self._wires.add(wire)
+        record = websocket.record = self._new_record(path, query, headers)
+        websocket.faults = faults = faults_for(self.faults, record.number)
+        self._websockets.add(websocket)
         if faults.upgrade_delay:
             await self._wait_or_stop(faults.upgrade_delay)
         if faults.upgrade_drop:
-            wire.reset()
-            self._gone(wire)
+            websocket.reset()
+            self._record_closed(websocket)
             return None
-        decision = answer(path, query, headers, faults, self._api_key)
+        decision = check_upgrade(path, query, headers, faults, self._api_key)
         for breach in decision.breaches:
             record.breaches.append(breach)
-            self._breached(record, breach)
+            self._report_breach(record, breach)
         record.status = decision.status
         if decision.status == 101:
             return None
-        self._gone(wire)
+        self._record_closed(websocket)
         return response(decision)
 
     async def _wait_or_stop(self, seconds: float) -> None:
@@ -249,16 +251,16 @@ class LocalGateway:
         self.connections.append(record)
         return record
 
-    def _breached(self, record: Connection, text: str) -> None:
+    def _report_breach(self, record: Connection, text: str) -> None:
         line = f"connection {record.number}: {text}"
         self.breaches.append(line)
         _LOG.warning("Breach of the protocol by %s", line)
 
-    async def _handle(self, wire: Any) -> None:
+    async def _handle(self, websocket: Any) -> None:
         from .stream import Stream
         from .upgrade import dialect_for
 
-        record: Connection = wire.record
+        record: Connection = websocket.record
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -266,28 +268,32 @@ class LocalGateway:
             dialect_type = dialect_for(record.path)
             assert dialect_type is not None
             record.model = dialect_type.model
-            dialect = dialect_type(wire.faults, self._abilities(), record.number)
+            dialect = dialect_type(websocket.faults, self._abilities(), record.number)
             stream = Stream(
-                wire, dialect, self._make_engine, self._keep_audio, lambda text: self._breached(record, text)
+                websocket,
+                dialect,
+                self._make_engine,
+                self._keep_audio,
+                lambda text: self._report_breach(record, text),
             )
             await stream.run()
         except Exception:
             _LOG.exception("Connection %d failed inside the gateway.", record.number)
         finally:
             self._tasks.discard(task)
-            await self._see_off(wire)
+            await self._close(websocket)
 
-    async def _see_off(self, wire: Any) -> None:
+    async def _close(self, websocket: Any) -> None:
         try:
-            await wire.close(1011 if not wire.transport.is_closing() else 1000)
+            await websocket.close(1011 if not websocket.transport.is_closing() else 1000)
         finally:
-            self._gone(wire)
+            self._record_closed(websocket)
 
-    def _gone(self, wire: Any) -> None:
-        self._wires.discard(wire)
-        record: Connection = wire.record
+    def _record_closed(self, websocket: Any) -> None:
+        self._websockets.discard(websocket)
+        record: Connection = websocket.record
         if record.status == 101:
-            record.close_code, record.close_reason = wire.ending
+            record.close_code, record.close_reason = websocket.ending
         record._closed.set()
 
     # Engines
@@ -314,7 +320,7 @@ def _require(package: str) -> None:
         )
 
 
-def _context(tls: Tls) -> Optional[ssl.SSLContext]:
+def _tls_context(tls: Tls) -> Optional[ssl.SSLContext]:
     if tls is None or isinstance(tls, ssl.SSLContext):
         return tls
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

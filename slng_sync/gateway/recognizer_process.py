@@ -1,4 +1,4 @@
-"""The recogniser's process: ``python -m slng_sync.gateway.decoder``.
+"""The recogniser's process: ``python -m slng_sync.gateway.recognizer_process``.
 
 Requests come on the standard input: a letter, a length, and so many bytes. ``o`` opens (settings as JSON),
 ``a`` is audio, ``f`` finalizes, ``e`` ends. Each is answered on the standard output by a length and a JSON
@@ -15,8 +15,8 @@ from typing import Any, BinaryIO, Dict, List, Optional, Tuple
 
 import pocketsphinx  # type: ignore[import-untyped,unused-ignore]
 
-from .listener import PAUSE, Listener
 from .resample import Resampler
+from .utterances import PAUSE, UtteranceRecognizer
 
 __all__ = ["main"]
 
@@ -29,11 +29,11 @@ REQUEST = struct.Struct("<cI")
 REPLY = struct.Struct("<I")
 
 
-class _Hearing:
+class _Recognition:
     """One stream: its converter, its listener, and how much of it has come."""
 
     def __init__(self) -> None:
-        # Loaded before the stream begins, so that a process in reserve answers at once. Without the second,
+        # Loaded before the stream begins, so that a process in reserve replies at once. Without the second,
         # flat pass the end of an utterance takes 40 ms instead of 250, and hears better.
         self._decoder = pocketsphinx.Decoder(fwdflat=False, cmninit=TYPICAL_MEAN, loglevel="FATAL")
         self._detector = pocketsphinx.Vad(pocketsphinx.Vad.STRICT)
@@ -43,7 +43,9 @@ class _Hearing:
         self._rate = int(settings["sample_rate"])
         self._frame_bytes = 2 * int(settings["channels"])
         self._resampler = Resampler(self._rate, int(settings["channels"]))
-        self._listener = Listener(self._decoder, self._detector, float(settings.get("pause") or PAUSE))
+        self._recognizer = UtteranceRecognizer(
+            self._decoder, self._detector, float(settings.get("pause") or PAUSE)
+        )
 
     def answer(self, kind: bytes, data: bytes) -> List[Dict[str, Any]]:
         updates: List[Dict[str, Any]] = []
@@ -51,12 +53,12 @@ class _Hearing:
             self._open(json.loads(data))
         elif kind == b"a":
             self._frames += len(data) // self._frame_bytes
-            updates = self._listener.hear(self._resampler.convert(data))
+            updates = self._recognizer.receive(self._resampler.convert(data))
         elif kind == b"f":
-            updates = self._listener.finalize()
+            updates = self._recognizer.finalize()
         elif kind == b"e":
-            updates = self._listener.hear(self._resampler.flush())
-            updates += self._listener.finalize()
+            updates = self._recognizer.receive(self._resampler.flush())
+            updates += self._recognizer.finalize()
         for update in updates:
             update["position"] = self._frames / self._rate
         return updates or [{"position": self._frames / self._rate, "unchanged": True}]
@@ -66,24 +68,24 @@ def main() -> None:
     """Answer requests until there are no more."""
     # An interrupt from the keyboard reaches the whole group; it is the gateway that decides when to end.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The answers go to a descriptor of their own, so that nothing printed by the decoder mixes with them.
-    requests, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # The replies go to a descriptor of their own, so that nothing printed by the decoder mixes with them.
+    requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
-    hearing = _Hearing()
+    recognition = _Recognition()
     while True:
-        request = _read(requests)
+        request = _read_request(requests)
         if request is None:
             return
         try:
-            reply: Any = hearing.answer(*request)
-        except Exception as problem:
-            reply = {"error": f"{type(problem).__name__}: {problem}"}
+            reply: Any = recognition.answer(*request)
+        except Exception as error:
+            reply = {"error": f"{type(error).__name__}: {error}"}
         text = json.dumps(reply).encode()
-        answers.write(REPLY.pack(len(text)) + text)
-        answers.flush()
+        replies.write(REPLY.pack(len(text)) + text)
+        replies.flush()
 
 
-def _read(source: BinaryIO) -> Optional[Tuple[bytes, bytes]]:
+def _read_request(source: BinaryIO) -> Optional[Tuple[bytes, bytes]]:
     head = source.read(REQUEST.size)
     if len(head) < REQUEST.size:
         return None

@@ -7,20 +7,20 @@ import time
 from typing import List, Optional, Tuple, Union
 
 from .faults import Faults
-from .wire import ConnectionClosed, Wire
+from .server_websocket import ConnectionClosed, ServerWebSocket
 
-__all__ = ["Outgoing"]
+__all__ = ["FrameSender"]
 
 LARGE = 300_000
 # How many proper frames go from one set of odd frames to the next.
 ODD_EVERY = 5
 
 
-class Outgoing:
+class FrameSender:
     """Sends frames in order, as late and as oddly as the faults ask."""
 
-    def __init__(self, wire: Wire, faults: Faults) -> None:
-        self._wire = wire
+    def __init__(self, websocket: ServerWebSocket, faults: Faults) -> None:
+        self._websocket = websocket
         self._framings = faults.framings
         self._latency = faults.latency
         self._jitter = faults.jitter
@@ -66,15 +66,15 @@ class Outgoing:
         if self._framings and next(self._count) % ODD_EVERY == 0:
             await self._send_odd_frames()
         if "fragmented" in self._framings and isinstance(frame, str) and len(frame) > 2:
-            await self._wire.send(_fragments(frame))
+            await self._websocket.send(_fragments(frame))
         else:
-            await self._wire.send(frame)
+            await self._websocket.send(frame)
 
     async def _send_odd_frames(self) -> None:
         if "pings" in self._framings:
-            await self._wire.ping()
+            await self._websocket.ping()
         for frame in self._odd_frames():
-            await self._wire.send(frame)
+            await self._websocket.send(frame)
 
     def _odd_frames(self) -> List[Union[str, bytes]]:
         frames: List[Tuple[str, Union[str, bytes]]] = [

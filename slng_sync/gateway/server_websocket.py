@@ -16,12 +16,12 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
 
 from .records import Connection
-from .upgrade import Answer
+from .upgrade import UpgradeResponse
 
-__all__ = ["ConnectionClosed", "Request", "Response", "Server", "Wire", "listen", "response"]
+__all__ = ["ConnectionClosed", "Request", "Response", "Server", "ServerWebSocket", "listen", "response"]
 
 # The library logs each handshake that a client gave up, which here is what tests do all day long.
-_LOG = logging.getLogger("slng_sync.gateway.wire")
+_LOG = logging.getLogger("slng_sync.gateway.server_websocket")
 _LOG.setLevel(logging.CRITICAL)
 
 CLOSE_TIMEOUT = 2.0
@@ -30,7 +30,7 @@ MESSAGE_LIMIT = 4 * 1024 * 1024
 RECEIVE_BUFFER = 64 * 1024
 
 
-class Wire(ServerConnection):
+class ServerWebSocket(ServerConnection):
     """A connection that can be dropped, muted and frozen; it counts what came in, and keeps the newest."""
 
     record: Connection
@@ -77,12 +77,12 @@ class Wire(ServerConnection):
     async def freeze(self, seconds: float) -> None:
         """Stop reading for so long, or until the peer is gone."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        deadline = loop.time() + seconds
         self.transport.pause_reading()
-        while loop.time() < until and not self.transport.is_closing():
+        while loop.time() < deadline and not self.transport.is_closing():
             if _peer_is_gone(self.transport.get_extra_info("socket")):
                 self.transport.abort()
-            await asyncio.sleep(min(0.1, max(0.0, until - loop.time())))
+            await asyncio.sleep(min(0.1, max(0.0, deadline - loop.time())))
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
@@ -99,14 +99,19 @@ def _peer_is_gone(sock: Any) -> bool:
 
 
 def listen(
-    handler: Any, process_request: Any, begun: Callable[[Wire], None], host: str, port: int, tls: Any
+    handler: Any,
+    process_request: Any,
+    accepted: Callable[[ServerWebSocket], None],
+    host: str,
+    port: int,
+    tls: Any,
 ) -> Any:
-    """Return what, awaited, is a `Server` that listens; ``begun`` is told of each connection at once."""
+    """Return what, awaited, is a `Server` that listens; ``accepted`` is told of each connection at once."""
 
-    def begin(*args: Any, **options: Any) -> Wire:
-        wire = Wire(*args, **options)
-        begun(wire)
-        return wire
+    def create(*args: Any, **options: Any) -> ServerWebSocket:
+        websocket = ServerWebSocket(*args, **options)
+        accepted(websocket)
+        return websocket
 
     sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -116,7 +121,7 @@ def listen(
         ssl=tls,
         process_request=process_request,
         # The library calls it, and does not ask what it is.
-        create_connection=cast("type[Wire]", begin),
+        create_connection=cast("type[ServerWebSocket]", create),
         compression=None,
         open_timeout=10,
         close_timeout=CLOSE_TIMEOUT,
@@ -129,11 +134,11 @@ def listen(
     )
 
 
-def response(answer: Answer) -> Response:
+def response(refusal: UpgradeResponse) -> Response:
     """Build the HTTP answer to a refused upgrade."""
-    body = answer.body.encode()
-    headers = Headers([*answer.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
-    return Response(answer.status, _reason(answer.status), headers, body)
+    body = refusal.body.encode()
+    headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
+    return Response(refusal.status, _reason(refusal.status), headers, body)
 
 
 def _reason(status: int) -> str:

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Tuple
 
-__all__ = ["Listener"]
+__all__ = ["UtteranceRecognizer"]
 
 FRAME_SECONDS = 0.03
 FRAME_BYTES = 960
@@ -30,7 +30,7 @@ class _Frame(NamedTuple):
     speech: bool
 
 
-class Listener:
+class UtteranceRecognizer:
     """Audio in, updates out, as plain dictionaries with ``final``, ``tentative`` and ``endpoint``."""
 
     def __init__(self, decoder: Any, detector: Any, pause: float = PAUSE) -> None:
@@ -46,7 +46,7 @@ class Listener:
         self._silence = 0.0
         self._frames = 0
 
-    def hear(self, pcm: bytes) -> List[Update]:
+    def receive(self, pcm: bytes) -> List[Update]:
         """Hear more audio; the last update tells the words that are still open."""
         updates: List[Update] = []
         data = self._rest + pcm
@@ -55,7 +55,7 @@ class Listener:
         partial_due = False
         for at in range(0, whole, FRAME_BYTES):
             frame = self._frame(data[at : at + FRAME_BYTES])
-            updates.extend(self._hear_frame(frame))
+            updates.extend(self._receive_frame(frame))
             partial_due = partial_due or (self._speaking and self._frames % PARTIAL_EVERY == 0)
         if partial_due and self._speaking:
             updates.append(_update((), self._tentative()))
@@ -67,7 +67,7 @@ class Listener:
             rest, self._rest = self._rest[: len(self._rest) // 2 * 2], b""
             start = self._bytes_done / BYTES_PER_SECOND
             self._bytes_done += len(rest)
-            self._before_or_utterance(_Frame(rest, start, False))
+            self._buffer_or_decode(_Frame(rest, start, False))
         if not self._speaking and sum(frame.speech for frame in self._before) >= SPEECH_IN_LAST[0]:
             self._begin()
         self._before.clear()
@@ -78,8 +78,8 @@ class Listener:
         self._bytes_done += FRAME_BYTES
         return _Frame(data, start, bool(self._detector.is_speech(data)))
 
-    def _hear_frame(self, frame: _Frame) -> List[Update]:
-        self._before_or_utterance(frame)
+    def _receive_frame(self, frame: _Frame) -> List[Update]:
+        self._buffer_or_decode(frame)
         if not self._speaking:
             enough, last = SPEECH_IN_LAST
             if sum(f.speech for f in list(self._before)[-last:]) >= enough:
@@ -91,7 +91,7 @@ class Listener:
         words = self._end()
         return [_update(words, (), endpoint=True)] if words else [_update((), ())]
 
-    def _before_or_utterance(self, frame: _Frame) -> None:
+    def _buffer_or_decode(self, frame: _Frame) -> None:
         if self._speaking:
             self._decode(frame.data)
         else:
