@@ -1,4 +1,4 @@
-"""Frames on their way out: late, in pieces, or among frames that nobody expects."""
+"""Send messages to a client: late, fragmented, or mixed with unexpected ones, as the faults demand."""
 
 import asyncio
 import itertools
@@ -12,12 +12,12 @@ from .server_websocket import ConnectionClosed, ServerWebSocket
 __all__ = ["FrameSender"]
 
 LARGE = 300_000
-# How many proper frames go from one set of odd frames to the next.
+# One set of odd messages precedes every so many regular ones.
 ODD_EVERY = 5
 
 
 class FrameSender:
-    """Sends frames in order, as late and as oddly as the faults ask."""
+    """A sender that keeps the order, and applies the latency and the framing of the faults."""
 
     def __init__(self, websocket: ServerWebSocket, faults: Faults) -> None:
         self._websocket = websocket
@@ -30,15 +30,17 @@ class FrameSender:
         self._task: Optional[asyncio.Task[None]] = None
 
     def start(self) -> None:
+        """Start the task that delays messages, if there is any latency."""
         if self._latency or self._jitter:
             self._task = asyncio.ensure_future(self._send_late())
 
     def stop(self) -> None:
+        """Cancel the task, and drop delayed messages."""
         if self._task is not None:
             self._task.cancel()
 
     async def send(self, frame: Union[str, bytes]) -> None:
-        """Send a frame, now or, if there is latency, after those before it."""
+        """Send a message now, or queue it if there is any latency."""
         if self._task is None:
             await self._send_now(frame)
         else:
@@ -46,7 +48,7 @@ class FrameSender:
             self._queue.put_nowait((due, frame))
 
     async def drained(self) -> None:
-        """Wait until everything handed in has been sent."""
+        """Wait until all queued messages have been sent."""
         if self._task is not None:
             await self._queue.join()
 
@@ -57,7 +59,7 @@ class FrameSender:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await self._send_now(frame)
             except ConnectionClosed:
-                # The reader of this connection learns it too, and ends the stream.
+                # `Stream.run` gets the same exception from its receive, and ends the stream.
                 pass
             finally:
                 self._queue.task_done()

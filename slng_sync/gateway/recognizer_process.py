@@ -1,9 +1,9 @@
 """The recogniser's process: ``python -m slng_sync.gateway.recognizer_process``.
 
-Requests come on the standard input: a letter, a length, and so many bytes. ``o`` opens (settings as JSON),
-``a`` is audio, ``f`` finalizes, ``e`` ends. Each is answered on the standard output by a length and a JSON
-list of updates, or an object with an ``error``. The end of the input ends the process, and that comes with
-the end of the gateway's process, however it ended.
+It reads requests from standard input: a letter, a length, and that many bytes. ``o`` opens a stream
+(settings as JSON), ``a`` is audio, ``f`` finalizes and ``e`` ends the stream. It answers each request on
+standard output with a length and JSON: a list of updates, or an object with an ``error``. The process exits
+at the end of its input, so it never outlives the gateway's process.
 """
 
 import json
@@ -20,9 +20,9 @@ from .utterances import PAUSE, UtteranceRecognizer
 
 __all__ = ["main"]
 
-# The cepstral mean that the first words are heard with; from there the decoder goes on with what it hears.
-# This is the average of several recordings. With the decoder's own, every third word of a short recording
-# is wrong, with this every fifth, as if the mean of the whole recording were known in advance.
+# The initial cepstral mean, the average of several recordings; the decoder adapts it to the audio. With the
+# decoder's own default one word in three of a short recording is wrong. With this one it is one word in
+# five, as good as with the true mean of the whole recording.
 TYPICAL_MEAN = "55.6,-0.7,-1.2,10.0,-12.5,4.9,-6.9,-3.7,-2.7,-1.2,1.0,-1.1,0.9"
 
 REQUEST = struct.Struct("<cI")
@@ -30,11 +30,11 @@ REPLY = struct.Struct("<I")
 
 
 class _Recognition:
-    """One stream: its converter, its listener, and how much of it has come."""
+    """One stream: its resampler, its recogniser, and the number of frames received."""
 
     def __init__(self) -> None:
-        # Loaded before the stream begins, so that a process in reserve replies at once. Without the second,
-        # flat pass the end of an utterance takes 40 ms instead of 250, and hears better.
+        # The models load before the stream opens, so that a process in reserve answers at once. Without the
+        # second, flat pass an utterance ends in 40 ms instead of 250, with fewer wrong words.
         self._decoder = pocketsphinx.Decoder(fwdflat=False, cmninit=TYPICAL_MEAN, loglevel="FATAL")
         self._detector = pocketsphinx.Vad(pocketsphinx.Vad.STRICT)
         self._frames = 0
@@ -43,11 +43,11 @@ class _Recognition:
         self._rate = int(settings["sample_rate"])
         self._frame_bytes = 2 * int(settings["channels"])
         self._resampler = Resampler(self._rate, int(settings["channels"]))
-        self._recognizer = UtteranceRecognizer(
-            self._decoder, self._detector, float(settings.get("pause") or PAUSE)
-        )
+        pause = float(settings.get("pause") or PAUSE)
+        self._recognizer = UtteranceRecognizer(self._decoder, self._detector, pause)
 
     def answer(self, kind: bytes, data: bytes) -> List[Dict[str, Any]]:
+        """Return the updates for one request."""
         updates: List[Dict[str, Any]] = []
         if kind == b"o":
             self._open(json.loads(data))
@@ -65,10 +65,10 @@ class _Recognition:
 
 
 def main() -> None:
-    """Answer requests until there are no more."""
-    # An interrupt from the keyboard reaches the whole group; it is the gateway that decides when to end.
+    """Answer requests until the input ends."""
+    # Ctrl-C interrupts the whole process group. The gateway decides when this process ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The replies go to a descriptor of their own, so that nothing printed by the decoder mixes with them.
+    # The replies have a file descriptor of their own, because the decoder may print to standard output.
     requests, replies = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     recognition = _Recognition()

@@ -1,4 +1,4 @@
-"""The server side of the Reson8 dialect: init, ready, audio, transcripts (SLNG Reson8 page)."""
+"""The server side of the Reson8 dialect: init, ready, audio, transcripts [SLNG Reson8 page]."""
 
 import base64
 import binascii
@@ -34,9 +34,9 @@ TIMEOUT_ERRORS = {
 class Reson8Server(ServerDialect):
     """One Reson8 session.
 
-    What is refused, and how, beyond the page: errors are followed by a close with 1008 (1001 when idle),
-    audio before ``ready`` is closed at once with 1008 [pipecat-slng], unknown keys of the config are let
-    pass, unknown messages are not.
+    It decides what the page leaves open. A close with 1008 follows each error (1001 after an idle timeout).
+    Audio before ``ready`` closes the connection at once with 1008 [pipecat-slng]. Unknown keys in the config
+    are ignored, unknown messages are refused.
     """
 
     model = "reson8/reson8stt:v1"
@@ -49,6 +49,8 @@ class Reson8Server(ServerDialect):
     _partials = False
     _language = "en"
     _partial = ""
+    _final_words: Tuple[HeardWord, ...] = ()
+    _tentative: Tuple[HeardWord, ...] = ()
     _confirmations = 0
     _confirmation_pending = False
     _finalized_to = 0.0
@@ -78,7 +80,7 @@ class Reson8Server(ServerDialect):
             return self._refuse("invalid_request", "Unknown message type", breach=f"message of type {kind!r}")
         return handle(request)
 
-    # Starting
+    # The start of the stream
 
     def _init(self, request: Dict[str, Any]) -> Actions:
         if self.state != "init":
@@ -90,19 +92,22 @@ class Reson8Server(ServerDialect):
         assert isinstance(config, dict)
         self.config = config
         self.state = "waiting"
+        opened = self._open(config)
+        if self.faults.key_refused == "in_band":
+            return self.key_refused()
+        if self.faults.ready == "never":
+            return [opened]
+        if self.faults.ready_delay:
+            return [opened, Later(self.faults.ready_delay, self._ready)]
+        return [opened, *self._ready()]
+
+    def _open(self, config: Dict[str, Any]) -> Open:
         self._partials = bool(config.get("enable_partials", config.get("enable_partial_transcripts", False)))
         self._language = str(config.get("language") or "en").split(",")[0]
         audio_format = AudioFormat(config["sample_rate"], config["channels"])
         self._frame_bytes = audio_format.frame_bytes
         options = StreamOptions(self.model, self.number, languages=True, config=config)
-        actions: Actions = [Open(audio_format, options)]
-        if self.faults.key_refused == "in_band":
-            return self.key_refused()
-        if self.faults.ready == "normal":
-            return actions + (
-                [Later(self.faults.ready_delay, self._ready)] if self.faults.ready_delay else self._ready()
-            )
-        return actions
+        return Open(audio_format, options)
 
     def _ready(self) -> Actions:
         if self.state == "waiting":
@@ -158,10 +163,7 @@ class Reson8Server(ServerDialect):
         self.client_ended = True
         return [Finish()]
 
-    # What the engine says
-
-    _final_words: Tuple[HeardWord, ...] = ()
-    _tentative: Tuple[HeardWord, ...] = ()
+    # Updates of the engine
 
     def handle_updates(self, updates: List[Update]) -> Actions:
         actions: Actions = []
@@ -177,17 +179,16 @@ class Reson8Server(ServerDialect):
         previous_end = self._finalized_to
         for update in updates:
             self._add(update)
-        # Over silence an empty final comes; without any audio since the last, only the confirmation.
+        # Silence since the last final gives an empty final. No audio since then gives only the confirmation.
         finals: Actions = [self._final()] if self._final_words or self._position > previous_end else []
         return self._confirmed(finals)
 
     def handle_ended(self, updates: List[Update]) -> Actions:
         for update in updates:
             self._add(update)
-        final: Actions = (
-            [self._final()] if self._final_words and self.faults.finals_at_close == "deliver" else []
-        )
-        return [*final, Close(1000)]
+        if self._final_words and self.faults.finals_at_close == "deliver":
+            return [self._final(), Close(1000)]
+        return [Close(1000)]
 
     def _add(self, update: Update) -> None:
         self._final_words += update.final
@@ -269,7 +270,7 @@ class Reson8Server(ServerDialect):
 
 
 def _config_problem(config: object) -> str:
-    """Say what is wrong with an init's config, or nothing."""
+    """Return what is wrong with the config of an init, or ""."""
     if not isinstance(config, dict):
         return "Missing config"
     if config.get("encoding") not in ("pcm_s16le", "linear16"):

@@ -25,9 +25,9 @@ from .wav_header import WavHeaderError, read_header
 
 __all__ = ["SonioxServer"]
 
-# How often an otherwise unchanged state is told again, in seconds of audio.
+# Seconds of audio after which a message is sent even if no token has changed.
 PROGRESS = 0.5
-# How long a marker waits for the next non-final tokens, where it is to stand beside them.
+# Seconds that a marker waits for non-final tokens, with the fault markers="with_next".
 MARKER_WAIT = 0.2
 
 
@@ -44,6 +44,7 @@ class SonioxServer(ServerDialect):
     _tokens: TokenWriter
     _frame_bytes = 2
     _header: Optional[bytes] = None
+    _rest = b""
     _final_ms = 0
     _total_ms = 0
     _reported_ms = 0
@@ -62,7 +63,7 @@ class SonioxServer(ServerDialect):
             return self._end_of_stream()
         return self._audio(message) if isinstance(message, bytes) else self._control(message)
 
-    # Starting
+    # The start of the stream
 
     def _config_message(self, message: Union[str, bytes]) -> Actions:
         if isinstance(message, bytes):
@@ -101,7 +102,7 @@ class SonioxServer(ServerDialect):
         )
 
     def is_end(self, message: Union[str, bytes]) -> bool:
-        """Where the end is not answered for two seconds a client tries its other form."""
+        # A client may send another form of the end after two seconds without an answer.
         text = message.decode(errors="replace") if isinstance(message, bytes) else message
         return text.replace(" ", "") in ("", '{"type":""}')
 
@@ -116,14 +117,14 @@ class SonioxServer(ServerDialect):
         return [Feed(data)]
 
     def _container_audio(self, data: bytes) -> Actions:
-        """Take a WAV apart. Its pieces need not hold whole frames; what is left over waits for the next."""
+        """Parse a streamed WAV. A message may end inside a sample frame; the next one completes it."""
         actions: Actions = []
         data = self._rest + data
         if self._header is not None:
             try:
                 header = read_header(data)
             except WavHeaderError as problem:
-                return self.error(400, f"Audio decode error: this gateway decodes WAV only ({problem}).")
+                return self.error(400, f"Audio decode error: this gateway decodes only WAV ({problem}).")
             if header is None:
                 self._rest = data
                 return []
@@ -135,8 +136,6 @@ class SonioxServer(ServerDialect):
         if whole:
             actions.append(Feed(data[:whole]))
         return actions
-
-    _rest = b""
 
     # Control
 
@@ -182,7 +181,7 @@ class SonioxServer(ServerDialect):
         self.state = "ended"
         return [Finish()]
 
-    # What the engine says
+    # Updates of the engine
 
     def handle_updates(self, updates: List[Update]) -> Actions:
         actions: Actions = []
@@ -225,7 +224,7 @@ class SonioxServer(ServerDialect):
         if update.endpoint and self._settings.endpoints:
             return self._endpoint(finals, tentative)
         if finals or tentative != before or self._total_ms - self._reported_ms >= PROGRESS * 1000:
-            # A marker that is held stands before whatever comes after it.
+            # A held marker precedes all later tokens.
             held = self._take_held() if finals or tentative else []
             return [self._message([*held, *finals, *tentative])]
         return []
@@ -237,7 +236,7 @@ class SonioxServer(ServerDialect):
             return [*self._message_if(finals), self._message([marker("<end>"), *tentative])]
         return [self._message([*finals, marker("<end>"), *tentative])]
 
-    # Markers that stand in the next frame with non-final tokens
+    # Markers that wait for the next message with non-final tokens
 
     def _hold_marker(self, text: str) -> Actions:
         self._held.append(marker(text))
@@ -254,7 +253,7 @@ class SonioxServer(ServerDialect):
             else []
         )
 
-    # Frames
+    # Messages
 
     def _message_if(self, tokens: List[Token]) -> Actions:
         return [self._message(tokens)] if tokens else []

@@ -1,4 +1,4 @@
-"""The error frame of Soniox and its numbers [soniox-ws-api, Soniox error handling]."""
+"""The error message of Soniox and its codes [soniox-ws-api, Soniox error handling]."""
 
 from typing import Any, Dict, Optional, Union
 
@@ -28,7 +28,7 @@ MESSAGES = {
 def error_message_for(
     code: Union[int, str], message: str = "", error_type: Optional[str] = None
 ) -> Dict[str, Any]:
-    """Return the frame for a number, with its usual type and message unless others are given."""
+    """Return the error message for a code. ``message`` and ``error_type`` default to those of the code."""
     number = int(code) if str(code).isdigit() else 0
     reply: Dict[str, Any] = {"tokens": [], "error_code": number or code}
     if error_type or number in ERROR_TYPES:

@@ -1,4 +1,4 @@
-"""One connection, from its first message to its end: what the dialect decides is carried out here."""
+"""Serve one connection from its first message to its end, by performing the actions of its dialect."""
 
 import asyncio
 import inspect
@@ -25,9 +25,9 @@ MakeEngine = Callable[[AudioFormat, StreamOptions], Engine]
 
 
 class Stream:
-    """Reads messages one at a time, and does not read the next before this one is dealt with.
+    """The server of one connection. It handles a message completely before it reads the next one.
 
-    All of it runs in the gateway's event loop, timers too, which come between two messages.
+    It runs in the gateway's event loop. Timers run between two messages.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Stream:
         self._began = self._last_message = time.monotonic()
 
     async def run(self) -> None:
-        """Serve the connection until it is closed."""
+        """Serve the connection until it ends."""
         self._inbox = Inbox(self._websocket.recv)
         self._record._command = self._post_command
         self._sender.start()
@@ -86,7 +86,7 @@ class Stream:
     # Messages and timers
 
     def _limits(self) -> Dict[str, float]:
-        """When which limit passes, on the monotonic clock."""
+        """Return the deadline of each timeout, on the monotonic clock."""
         limits = {"max_duration": self._began + self._faults.max_duration}
         if not self._dialect.received_audio:
             limits["first_audio"] = self._began + self._limit("first_audio")
@@ -115,7 +115,7 @@ class Stream:
         if self._websocket.muted:
             return
         if self._exceeds_message_limit():
-            await self._perform([Breach("more messages than the cap allows"), self._message_limit_close()])
+            await self._perform([Breach("more messages than the limit allows"), self._message_limit_close()])
             return
         await self._perform(self._dialect.receive(message))
         self._record.config = self._dialect.config
@@ -190,20 +190,20 @@ class Stream:
     async def _ask_engine(
         self, question: Callable[[Engine], Updates], answer: Callable[[List[Update]], Actions]
     ) -> None:
-        """Ask the engine, and do what the dialect makes of its answer."""
+        """Call the engine, and perform the actions that ``answer`` returns for its updates."""
         updates: List[Update] = []
         if self._engine is not None:
             try:
                 answered = question(self._engine)
                 updates = await answered if inspect.isawaitable(answered) else answered
             except Exception:
-                _LOG.exception("The engine of connection %d failed.", self._record.number)
+                _LOG.exception("The engine of connection %d raised an error.", self._record.number)
                 await self._perform(self._dialect.engine_failed())
                 return
         await self._perform(answer(updates))
 
     async def _feed(self, pcm: bytes) -> None:
-        """Let the engine hear audio, up to where trouble awaits, and so on."""
+        """Pass audio to the engine, and apply each trouble at its position in the audio."""
         rate = self._format.sample_rate
         while pcm and not self._closing and not self._websocket.muted:
             take = len(pcm)
@@ -242,13 +242,13 @@ class Stream:
         else:
             await asyncio.sleep(trouble.seconds)
 
-    # Orders from other threads, through the record
+    # Commands from other threads, through the record
 
     def _post_command(self, what: str, arguments: Tuple[Any, ...]) -> None:
         try:
             self._websocket.loop.call_soon_threadsafe(self._run_command, what, arguments)
         except RuntimeError:
-            # The gateway has stopped; there is nothing left to drop or to close.
+            # The gateway has stopped, so there is no connection to drop or close.
             pass
 
     def _run_command(self, what: str, arguments: Tuple[Any, ...]) -> None:

@@ -1,4 +1,4 @@
-"""Looking at the request for a WebSocket: path, key, override headers. No sockets here."""
+"""Accept or refuse an upgrade request by its path, key and override headers. Does no I/O."""
 
 import json
 from http import HTTPStatus
@@ -27,7 +27,7 @@ MESSAGES = {
 
 
 class UpgradeResponse(NamedTuple):
-    """An upgrade that is refused, or, with status 101, accepted; and what the client did wrong."""
+    """The response to an upgrade request (101: accepted), and the client's breaches."""
 
     status: int = 101
     body: str = ""
@@ -36,17 +36,17 @@ class UpgradeResponse(NamedTuple):
 
 
 def dialect_for(path: str) -> Optional[Type[ServerDialect]]:
-    """Return the dialect that is spoken at this path."""
+    """Return the dialect of a path, or None."""
     return DIALECTS.get(path)
 
 
 def check_upgrade(
     path: str, query: str, headers: Mapping[str, str], faults: Faults, api_key: Optional[str]
 ) -> UpgradeResponse:
-    """Decide about a request; ``headers`` have lower-case names."""
+    """Check an upgrade request. ``headers`` has lower-case names."""
     breaches: List[str] = []
     if "sec-websocket-extensions" in headers:
-        # Compression has broken handshakes on some routes.
+        # On some routes, offered compression has broken the handshake.
         breaches.append("the upgrade offers WebSocket extensions")
     if faults.upgrade_status != 101:
         return _response_from_faults(faults, breaches)
@@ -61,7 +61,7 @@ def check_upgrade(
 def _check_request(
     path: str, query: str, headers: Mapping[str, str], faults: Faults, api_key: Optional[str]
 ) -> Tuple[int, str, str]:
-    """Return status, message, and the breach if there is one."""
+    """Return the status, the message and the breach ("" if there is none)."""
     dialect = dialect_for(path)
     if dialect is None:
         return 404, MESSAGES[404], f"unknown path {path}"

@@ -1,7 +1,7 @@
-"""Hearing words in 16 kHz mono audio with PocketSphinx. Runs in the recogniser's process.
+"""Recognise words in 16 kHz mono audio with PocketSphinx. Runs in the recogniser's process.
 
-Speech is told from silence by a detector that looks at 30 ms at a time; what it takes for speech, with a
-little before it, is one utterance for the decoder. An utterance ends with a pause.
+A voice activity detector classifies each 30 ms as speech or silence. Speech, with a little audio before it,
+is one utterance for the decoder. A pause ends the utterance.
 """
 
 import re
@@ -16,7 +16,7 @@ BYTES_PER_SECOND = 32000
 BEFORE_SPEECH = 12
 SPEECH_IN_LAST = (3, 5)
 PAUSE = 0.6
-# An utterance that will not end is cut at a shorter pause after this long, and anywhere after that long.
+# In seconds. After LONG an utterance ends at a shorter pause, after TOO_LONG even without one.
 LONG, TOO_LONG = 12.0, 25.0
 SHORT_PAUSE = 0.15
 PARTIAL_EVERY = 4
@@ -31,7 +31,7 @@ class _Frame(NamedTuple):
 
 
 class UtteranceRecognizer:
-    """Audio in, updates out, as plain dictionaries with ``final``, ``tentative`` and ``endpoint``."""
+    """Audio in, updates out: dictionaries with ``final``, ``tentative`` and ``endpoint``."""
 
     def __init__(self, decoder: Any, detector: Any, pause: float = PAUSE) -> None:
         self._decoder = decoder
@@ -47,7 +47,7 @@ class UtteranceRecognizer:
         self._frames = 0
 
     def receive(self, pcm: bytes) -> List[Update]:
-        """Hear more audio; the last update tells the words that are still open."""
+        """Process audio. The last update holds the tentative words."""
         updates: List[Update] = []
         data = self._rest + pcm
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
@@ -62,7 +62,7 @@ class UtteranceRecognizer:
         return updates
 
     def finalize(self) -> List[Update]:
-        """End the utterance here, even if it only just began."""
+        """End the utterance here, even if it has only just begun."""
         if self._rest:
             rest, self._rest = self._rest[: len(self._rest) // 2 * 2], b""
             start = self._bytes_done / BYTES_PER_SECOND
@@ -135,7 +135,7 @@ class UtteranceRecognizer:
                         "text": text,
                         "start": self._start + segment.start_frame / 100,
                         "end": self._start + (segment.end_frame + 1) / 100,
-                        # There only once the utterance has ended; linear, and at times a little over 1.
+                        # Only known once the utterance has ended. It is linear, and may be slightly over 1.
                         "confidence": round(min(1.0, max(0.0, segment.prob)), 3) if final else 0.5,
                     }
                 )
@@ -147,7 +147,7 @@ def _update(final: Tuple[Update, ...], tentative: Tuple[Update, ...], endpoint: 
 
 
 def _plain(word: str) -> str:
-    """Return a word as it is written, or nothing for silence and noise."""
+    """Return the plain spelling of a dictionary entry, or "" for silence and noise."""
     if word.startswith(("<", "[", "+")):
         return ""
     return re.sub(r"\(\d+\)$", "", word).lower()

@@ -1,4 +1,4 @@
-"""The header of a WAV that arrives in pieces."""
+"""Parse the header of a streamed WAV."""
 
 import struct
 from typing import Optional, Tuple
@@ -12,13 +12,13 @@ PCM, EXTENSIBLE = 1, 0xFFFE
 
 
 class WavHeaderError(Exception):
-    """The audio is no WAV of 16-bit samples."""
+    """The audio is not a WAV with 16-bit samples."""
 
 
 def read_header(begin: bytes) -> Optional[Tuple[AudioFormat, int]]:
-    """Return the format and where the samples begin, or None while the header is not complete.
+    """Return the format and the offset of the samples, or None while the header is incomplete.
 
-    The length of the data is not looked at: a stream does not know it when it begins.
+    The length of the data is ignored, because a streaming client does not know it. Raises `WavHeaderError`.
     """
     if not b"RIFF".startswith(begin[:4]) or not b"WAVE".startswith(begin[8:12]):
         raise WavHeaderError("no RIFF/WAVE header")

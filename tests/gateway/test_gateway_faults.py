@@ -199,7 +199,7 @@ def test_the_message_cap_is_on_unless_it_is_taken_off() -> None:
             talk.rest()
         assert talk.close_code == 1008
         assert talk.close_reason == "WebSocket message rate limit exceeded (2000/minute)"
-        assert server.breaches == ["connection 1: more messages than the cap allows"]
+        assert server.breaches == ["connection 1: more messages than the limit allows"]
         with soniox(server) as talk:
             assert talk.say(*[silence(0.001)] * 2000, "").rest()[-1]["finished"]
 

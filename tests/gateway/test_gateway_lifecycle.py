@@ -131,13 +131,13 @@ def test_an_engine_that_fails_ends_its_stream(caplog: pytest.LogCaptureFixture) 
         with reson8(gateway) as talk:
             assert talk.say(silence(4)).rest()[-1]["code"] == "provider_error"
         assert gateway.wait_idle() and gateway.breaches == []
-    assert "engine of connection 1 failed" in caplog.text
+    assert "engine of connection 1 raised an error" in caplog.text
 
 
 def test_a_breach_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     with LocalGateway("script") as gateway, soniox(gateway) as talk:
         talk.say("").rest()
-    assert "Breach of the protocol by connection 1" in caplog.text
+    assert "The client broke the protocol on connection 1" in caplog.text
 
 
 def test_audio_is_kept_up_to_a_limit() -> None:
@@ -174,7 +174,7 @@ def test_the_fixture_gives_a_gateway_and_fails_over_breaches(
     )
     result = pytester.runpytest_subprocess("-p", "slng_sync.gateway.fixture", "--strict-markers")
     result.assert_outcomes(passed=3, errors=1)
-    result.stdout.fnmatch_lines(["*The protocol was broken*unknown path /nowhere*"])
+    result.stdout.fnmatch_lines(["*The client broke the protocol*unknown path /nowhere*"])
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
