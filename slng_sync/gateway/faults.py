@@ -1,4 +1,4 @@
-"""The faults that the local gateway can be told to have.
+"""The faults that the local gateway can simulate.
 
 The defaults are a healthy gateway. Examples::
 

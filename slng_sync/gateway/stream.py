@@ -160,15 +160,12 @@ class Stream:
         elif isinstance(action, Close):
             await self._close(action.code, action.reason)
 
-    async def _send(self, frame: Any) -> None:
-        text = (
-            frame
-            if isinstance(frame, (str, bytes))
-            else json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-        )
-        if isinstance(text, str) and len(self._record.sent) < FRAME_LIMIT:
-            self._record.sent.append(text)
-        await self._sender.send(text)
+    async def _send(self, message: Any) -> None:
+        if not isinstance(message, (str, bytes)):
+            message = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(message, str) and len(self._record.sent) < FRAME_LIMIT:
+            self._record.sent.append(message)
+        await self._sender.send(message)
 
     async def _close(self, code: int, reason: str) -> None:
         self._closing = True
@@ -188,19 +185,19 @@ class Stream:
     # The engine
 
     async def _ask_engine(
-        self, question: Callable[[Engine], Updates], answer: Callable[[List[Update]], Actions]
+        self, call: Callable[[Engine], Updates], handle: Callable[[List[Update]], Actions]
     ) -> None:
-        """Call the engine, and perform the actions that ``answer`` returns for its updates."""
+        """Call the engine, and perform the actions that ``handle`` returns for its updates."""
         updates: List[Update] = []
         if self._engine is not None:
             try:
-                answered = question(self._engine)
-                updates = await answered if inspect.isawaitable(answered) else answered
+                result = call(self._engine)
+                updates = await result if inspect.isawaitable(result) else result
             except Exception:
                 _LOG.exception("The engine of connection %d raised an error.", self._record.number)
                 await self._perform(self._dialect.engine_failed())
                 return
-        await self._perform(answer(updates))
+        await self._perform(handle(updates))
 
     async def _feed(self, pcm: bytes) -> None:
         """Pass audio to the engine, and apply each trouble at its position in the audio."""

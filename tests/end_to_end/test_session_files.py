@@ -274,8 +274,8 @@ def test_a_disk_that_fails_on_close_is_reported(tmp_path: Path, monkeypatch: pyt
         session.send(SECOND * 3)
         assert session.close() is True
     assert session.state is State.CLOSED
-    (told,) = heard.errors
-    assert "Disk quota exceeded" in str(told)
+    (error,) = heard.errors
+    assert "Disk quota exceeded" in str(error)
     assert heard.items[-1] == Closed(complete=True)
 
 

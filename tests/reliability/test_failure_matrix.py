@@ -45,18 +45,18 @@ from slng_sync.gateway import Faults, Script, Trouble
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = "key-that-nobody-may-see"
+KEY = "key-that-must-stay-secret"
 SLACK = 1.0
 """Seconds that a busy machine may add to a timeout."""
 
 
-class Took:
+class TimeLimit:
     """A context manager that measures its block, and fails above a limit in seconds."""
 
     def __init__(self, what: str, limit: float) -> None:
         self._what, self._limit = what, limit
 
-    def __enter__(self) -> "Took":
+    def __enter__(self) -> "TimeLimit":
         self._begun = time.monotonic()
         return self
 
@@ -97,7 +97,7 @@ def test_stop_inside_a_callback(way: Any, dialect: Dialect, stop: str) -> None:
         session = client.listen()
         client.on_final(lambda transcript: getattr(session, stop)())
         session.send(script.audio(2.0, session.audio_format))
-        with Took(f"{stop}() inside a callback", 5.0):
+        with TimeLimit(f"{stop}() inside a callback", 5.0):
             session.wait(10)
     assert heard.errors == []
     assert heard.items[-1] == Closed(complete=stop == "close")
@@ -112,7 +112,7 @@ def test_the_server_stops_reading(way: Any, dialect: Dialect) -> None:
             for _ in range(400):
                 # Large messages, so that the socket and the buffer fill before the rate limit applies.
                 session.send(bytes(96000), timeout=0.5)
-        with Took("close(timeout=1.0) against a server that stopped reading", 1.0 + SLACK):
+        with TimeLimit("close(timeout=1.0) against a server that stopped reading", 1.0 + SLACK):
             assert session.close(timeout=1.0) is False
 
 
@@ -140,7 +140,7 @@ def test_a_dead_link_is_detected(way: Any, dialect: Dialect) -> None:
         client = way.client(server.url, dialect, heard, ping_interval=0.5, ping_timeout=0.5)
         with client.listen() as session:
             speak(session, script, 11.0)
-            with Took("dead link noticed, with ping_interval=0.5 and ping_timeout=0.5", 1.0 + SLACK):
+            with TimeLimit("dead link noticed, with ping_interval=0.5 and ping_timeout=0.5", 1.0 + SLACK):
                 heard.wait_for(lambda: heard.of(Reconnecting))
             heard.wait_for(lambda: heard.of(Reconnected))
     assert_all_heard(heard, script, 20)
@@ -153,7 +153,7 @@ def test_a_late_final(way: Any, dialect: Dialect) -> None:
     with way.gateway(script, Faults(trouble=Trouble.stall(1.9, 2.0))) as server:
         session = way.client(server.url, dialect, heard).listen()
         speak(session, script, 2.0)
-        with Took("close() with words that come 2 s late", 4.0):
+        with TimeLimit("close() with words that come 2 s late", 4.0):
             assert session.close() is True
     assert_all_heard(heard, script, 4)
 
@@ -162,7 +162,9 @@ def test_nothing_answers_the_handshake(way: Any, dialect: Dialect) -> None:
     """Listen raises after connect_timeout."""
     with way.gateway(Script.numbered(1), Faults(upgrade_delay=60)) as server:
         client = way.client(server.url, dialect, connect_timeout=0.5)
-        with Took("listen() with connect_timeout=0.5", 0.5 + SLACK), pytest.raises(ConnectError) as caught:
+        with TimeLimit("listen() with connect_timeout=0.5", 0.5 + SLACK), pytest.raises(
+            ConnectError
+        ) as caught:
             client.listen()
     assert caught.value.retryable
 
@@ -171,7 +173,7 @@ def test_a_refused_key(way: Any, dialect: Dialect) -> None:
     """Listen raises an AuthenticationError with the server's message, at once and without a retry."""
     faults = Faults(upgrade_status=401, upgrade_body='{"error": "key expired on Monday"}')
     with way.gateway(Script.numbered(1), faults) as server:
-        with Took("401", SLACK), pytest.raises(AuthenticationError) as caught:
+        with TimeLimit("401", SLACK), pytest.raises(AuthenticationError) as caught:
             way.client(server.url, dialect).listen()
         assert len(server.connections) == 1
     assert (caught.value.status, caught.value.retryable) == (401, False)
@@ -338,9 +340,11 @@ def test_the_send_buffer_is_bounded_and_its_loss_reported(way: Any, dialect: Dia
             time.sleep(0.01)
         session.abort()
     stats = session.stats
-    told = sum(event.seconds for event in heard.of(AudioLost))
-    print(json.dumps({"captured": stats.captured, "sent": stats.sent, "lost": stats.lost, "told": told}))
+    reported = sum(event.seconds for event in heard.of(AudioLost))
+    print(
+        json.dumps({"captured": stats.captured, "sent": stats.sent, "lost": stats.lost, "reported": reported})
+    )
     assert stats.captured == 150
     assert stats.lost > 0
-    assert told == pytest.approx(stats.lost)
+    assert reported == pytest.approx(stats.lost)
     assert source.most_buffered <= 1.5
