@@ -39,7 +39,7 @@ class Clock:
         return stream_seconds
 
 
-class Decoded:
+class DecodedSession:
     """The output of a decoder for one recording."""
 
     def __init__(self, name: str) -> None:
@@ -81,7 +81,7 @@ class Decoded:
 @pytest.mark.parametrize("name", RESON8)
 def test_reson8_is_decoded_as_expected(name: str) -> None:
     """Finals, confirmations, errors and the last partial of a session are those on the wire."""
-    expected, decoded = EXPECTED[name], Decoded(name)
+    expected, decoded = EXPECTED[name], DecodedSession(name)
     assert [final.text for final in decoded.finals] == [each["text"] for each in expected["segments"]]
     for final, segment in zip(decoded.finals, expected["segments"]):
         assert final.language == segment["language"] and final.complete
@@ -95,7 +95,7 @@ def test_reson8_is_decoded_as_expected(name: str) -> None:
 @pytest.mark.parametrize("name", SONIOX)
 def test_soniox_is_decoded_as_expected(name: str) -> None:
     """Segments, times, speakers, markers, errors and the last non-final tokens are those on the wire."""
-    expected, decoded = EXPECTED[name], Decoded(name)
+    expected, decoded = EXPECTED[name], DecodedSession(name)
     assert [final.text for final in decoded.finals] == [each["text"] for each in expected["segments"]]
     for final, segment in zip(decoded.finals, expected["segments"]):
         assert final.start == in_seconds(segment, "start_ms") and final.end == in_seconds(segment, "end_ms")
@@ -110,7 +110,7 @@ def test_soniox_is_decoded_as_expected(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in SONIOX if "translations" in EXPECTED[name]])
 def test_a_translation_belongs_to_its_segment(name: str) -> None:
     """Translated tokens are a text of their own, attached to their segment."""
-    finals = Decoded(name).finals
+    finals = DecodedSession(name).finals
     translated = [
         {"segment": at, "language": final.translation.language, "text": final.translation.text}
         for at, final in enumerate(finals)
@@ -122,7 +122,7 @@ def test_a_translation_belongs_to_its_segment(name: str) -> None:
 @pytest.mark.parametrize("name", SESSIONS_PLAYED)
 def test_no_transcript_contains_a_marker(name: str) -> None:
     """No transcript and no word contains a marker, and each partial begins with its stable text."""
-    decoded = Decoded(name)
+    decoded = DecodedSession(name)
     for transcript in decoded.finals + decoded.partials:
         assert "<" not in transcript.text + "".join(word.text for word in transcript.words)
         assert transcript.text.startswith(transcript.stable)
@@ -189,7 +189,7 @@ def in_seconds(segment: Dict[str, Any], name: str) -> Any:
 
 def test_the_messages_of_the_reson8_page_are_decoded() -> None:
     """Each server message that the model page prints is decoded as the page describes it."""
-    items = Decoded("reson8_00_seed_frames").items
+    items = DecodedSession("reson8_00_seed_frames").items
     ready, partial, final, flushed, failure = (each for each in items if isinstance(each, MEANT))
     assert ready == Ready("sess_abc123")
     assert isinstance(partial, Transcript) and partial.text == "Hello wor" and partial.confidence == 0.85
@@ -202,7 +202,7 @@ def test_the_messages_of_the_reson8_page_are_decoded() -> None:
 
 def test_the_messages_of_the_soniox_page_are_decoded() -> None:
     """The page's message without tokens gives nothing, and its error message is a refused key."""
-    (failure,) = (each for each in Decoded("soniox_00_seed_frames").items if isinstance(each, MEANT))
+    (failure,) = (each for each in DecodedSession("soniox_00_seed_frames").items if isinstance(each, MEANT))
     assert isinstance(failure, Failure) and not failure.error.retryable
     assert getattr(failure.error, "code", None) == 401 and "Invalid or expired API key" in str(failure.error)
 
