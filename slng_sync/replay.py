@@ -18,7 +18,7 @@ from .dialects.parsing import parse
 from .errors import SlngError
 from .events import Closed, Transcript
 from .protocol.rate_limit import RateLimit
-from .protocol.send_queue import END, FINALIZE, SendQueue
+from .protocol.send_queue import END, FINALIZE, SETTLE, SendQueue
 from .protocol.stream_protocol import StreamProtocol, Timeouts
 from .storage.trace_reader import LONGEST_MESSAGE, TraceLine, damaged, opened, read_trace
 from .transcript import TranscriptLog
@@ -161,8 +161,14 @@ class _Conversation:
             longest_seconds=LONGEST_MESSAGE + 1.0,
             begin=audio_format.frames(begin),
         )
-        timing = Timeouts(ready=NEVER, keepalive=NEVER, end_form=NEVER)
-        self.protocol = StreamProtocol(dialect, self._queue, timing, now, RateLimit(now, per_second=NEVER))
+        self.protocol = StreamProtocol(
+            dialect,
+            self._queue,
+            Timeouts(ready=NEVER, keepalive=NEVER, end_form=NEVER),
+            now,
+            RateLimit(now, per_second=NEVER),
+            asks_to_settle=False,
+        )
         self._now = now
         self._flush()
 
@@ -176,6 +182,9 @@ class _Conversation:
         """Replay a message of the client."""
         if line.what == "audio":
             self._send_audio(line)
+        elif line.what == SETTLE:
+            self._queue.request_settling()
+            self._flush()
         elif line.what in (FINALIZE, END):
             self._move_to(line)
             if line.what == FINALIZE or not self._queue.ending:

@@ -1,6 +1,7 @@
-"""No test may leave a thread, a file descriptor or a child process behind.
+"""Checks and fixtures for all tests.
 
-The checks run after each test without being asked for. What ends by itself gets a few seconds to do so.
+After every test a fixture checks that no thread, file descriptor or child process is left. It waits a few
+seconds for those that are still ending.
 """
 
 import gc
@@ -18,25 +19,25 @@ from typing import Callable, Generator, Iterator, List, Set
 import pytest
 
 with warnings.catch_warnings():
-    # On a Python that is out of support, a package imported here warns about it.
+    # A dependency of trustme warns on Pythons that are no longer supported.
     warnings.simplefilter("ignore")
     import trustme
 
 GRACE = 5.0
 PROC = Path("/proc/self")
-# Python or a library opens these on first use and never closes them.
-KEPT_FOR_GOOD = ("/dev/urandom", "/dev/random", "/dev/null")
+# Python or a library opens these once, on first use, and never closes them.
+NEVER_CLOSED = ("/dev/urandom", "/dev/random", "/dev/null")
 
 _NAMES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "ws_proxy", "wss_proxy")
 _OWN = ("SLNG_API_KEY", "SLNG_BASE_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "WEBSOCKET_CLIENT_CA_BUNDLE")
-# Not in the core of the suite, which every Python runs. Only one Python runs the whole suite.
+# Not part of the core tests, which run on every Python. The whole suite runs on one.
 SLOW_FOLDERS = {"cli", "transport", "gateway"}
 
 failed = pytest.StashKey[bool]()
 
 
 def pytest_configure() -> None:
-    # A shell that runs the tests in the background ignores Ctrl-C, and the child processes inherit that.
+    # A shell ignores Ctrl-C for programs in the background, and their children inherit this.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -57,7 +58,7 @@ def pytest_runtest_makereport(
 
 @pytest.fixture(scope="session", autouse=True)
 def _resource_tracker() -> None:
-    """Start multiprocessing's helper process now, so that it does not count as a leak of one test."""
+    """Start multiprocessing's resource tracker now, so that no test seems to have left it behind."""
     if hasattr(os, "fork"):
         resource_tracker.ensure_running()
 
@@ -73,13 +74,13 @@ def _nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
         *_left("child process", lambda: _describe_children(_children() - children)),
         *_left("file descriptor", lambda: list((_descriptors() - descriptors).elements())),
     ]
-    # The traceback of a failed test keeps its objects alive. One report about the test is enough.
+    # The traceback of a failed test keeps its objects alive, and one report is enough.
     if left and not request.node.stash.get(failed, False):
         pytest.fail("The test left behind:\n" + "\n".join(f"  {each}" for each in left), pytrace=False)
 
 
 def _left(kind: str, remaining: Callable[[], List[str]]) -> List[str]:
-    """Poll until nothing remains, at most for the grace time."""
+    """Wait until nothing remains, at most GRACE seconds. Return what does."""
     deadline = time.monotonic() + GRACE
     found = remaining()
     if found:
@@ -91,7 +92,7 @@ def _left(kind: str, remaining: Callable[[], List[str]]) -> List[str]:
 
 
 def _threads_since(before: Set[threading.Thread]) -> List[str]:
-    # A dummy represents a thread that Python did not start. It never appears to end.
+    # A dummy represents a thread that Python did not start. Python does not notice when it ends.
     return [
         repr(thread)
         for thread in threading.enumerate()
@@ -100,27 +101,29 @@ def _threads_since(before: Set[threading.Thread]) -> List[str]:
 
 
 def _descriptors() -> "Counter[str]":
-    """Return what the open file descriptors point to. Sockets and pipes are counted by kind."""
+    """Return what the open file descriptors point to. Sockets and pipes are counted without their numbers."""
     found: Counter[str] = Counter()
     if not PROC.exists():
         return found
     for entry in (PROC / "fd").iterdir():
         try:
             target = os.readlink(entry)
-        except OSError:  # the one that listed the folder
+        except OSError:
+            # This descriptor was only open to list the folder.
             continue
-        if target not in KEPT_FOR_GOOD:
+        if target not in NEVER_CLOSED:
             found[target.split(":[")[0]] += 1
     return found
 
 
 def _children() -> Set[int]:
-    """Return the process ids of the children of all threads of this process, including zombies."""
+    """Return the process ids of the children of all our threads, including zombies."""
     children: Set[int] = set()
     for path in PROC.glob("task/*/children"):
         try:
             children.update(map(int, path.read_text().split()))
-        except OSError:  # the thread has just ended
+        except OSError:
+            # The thread has just ended.
             continue
     return children
 
@@ -130,13 +133,14 @@ def _describe_children(pids: Set[int]) -> List[str]:
     for pid in sorted(pids):
         try:
             command = Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ").strip()
-        except OSError:  # it has just ended
+        except OSError:
+            # The process has just ended.
             continue
-        found.append(f"{pid} {command or '(ended, nobody waited for it)'}")
+        found.append(f"{pid} {command or '(zombie: ended without a wait)'}")
     return found
 
 
-# For tests of connections: an environment without proxy, key and gateway, and certificates.
+# Tests of connections need an environment without proxy, key and gateway, and certificates.
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +157,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="session")
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    """Return a TLS context for a server on loopback, with a certificate of the authority."""
+    """Return the TLS context of a server on loopback, with a certificate of the authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
     return context

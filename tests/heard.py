@@ -1,4 +1,4 @@
-"""A recorder for a client's callbacks: keeps what they receive in order, and waits for it."""
+"""Collect what a client passes to its callbacks, in order, and wait for it."""
 
 import threading
 from typing import Any, Callable, List, Type
@@ -9,7 +9,7 @@ PATIENCE = 20.0
 
 
 class Heard:
-    """A recorder to pass to a client as every callback. ``threads`` holds the threads that called it."""
+    """A callback for everything. ``items`` are its arguments, ``threads`` the calling threads' names."""
 
     def __init__(self) -> None:
         self.items: List[Any] = []
@@ -23,6 +23,7 @@ class Heard:
             self._changed.notify_all()
 
     def of(self, kind: Type[Any]) -> List[Any]:
+        """Return the items of a class."""
         return [item for item in self.items if isinstance(item, kind)]
 
     @property
@@ -34,10 +35,11 @@ class Heard:
         return self.of(SlngError)
 
     def wait_for(self, condition: Callable[[], Any]) -> None:
+        """Wait until a condition on the items holds, at most PATIENCE seconds."""
         with self._changed:
             assert self._changed.wait_for(condition, PATIENCE), self.items
 
     def wait_for_one(self, kind: Type[Any], count: int = 1) -> Any:
-        """Wait for the ``count``-th item of a kind and return it."""
+        """Wait for ``count`` items of a class, and return the last of them."""
         self.wait_for(lambda: len(self.of(kind)) >= count)
         return self.of(kind)[count - 1]

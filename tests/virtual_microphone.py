@@ -1,7 +1,7 @@
 """A microphone without hardware: a private PulseAudio server whose null sink is the default input.
 
-What is played into it is captured bit for bit at its own rate. Nothing outside a temporary folder is
-touched; the environment variables by which PortAudio finds it are set while the ``with`` lasts.
+Audio played into it is captured bit for bit, if it has the sample rate of the device. All files are in a
+temporary folder. Within the ``with`` block, environment variables point PortAudio to this server.
 """
 
 import os
@@ -23,9 +23,9 @@ ALSA = "pcm.!default { type pulse }\nctl.!default { type pulse }\n"
 
 
 class VirtualMicrophone:
-    """A context manager in which the default microphone records what is played into it.
+    """A context manager in which the default microphone captures the audio that is played into it.
 
-    It behaves as a device of that rate and number of channels; other formats are converted by PulseAudio.
+    The device has this sample rate and number of channels. PulseAudio converts other formats.
     """
 
     def __init__(self, sample_rate: int = 16000, channels: int = 1) -> None:
@@ -68,7 +68,7 @@ class VirtualMicrophone:
         shutil.rmtree(self._folder)
 
     def play(self, path: "os.PathLike[str] | str") -> subprocess.Popen:
-        """Start to play an audio file into the microphone; ``.wait()`` for its end."""
+        """Start to play an audio file into the microphone. ``.wait()`` waits for its end."""
         return self._paplay(str(path))
 
     def play_pcm(
@@ -92,11 +92,11 @@ class VirtualMicrophone:
         self._pactl("unload-module", self._sink)
 
     def plug(self) -> None:
-        """Make the device appear, as the default one."""
+        """Make the device appear as the default input."""
         self._sink = self.plug_another("vmic")
 
     def plug_another(self, name: str) -> str:
-        """Make a further device of that name appear, as the default one."""
+        """Make another device appear as the default input. Return its module id."""
         shape = f"format=s16le rate={self.sample_rate} channels={self.channels}"
         sink = self._pactl(
             "load-module", "module-null-sink", f"sink_name={name}", *shape.split(), "norewinds=1"
@@ -106,15 +106,15 @@ class VirtualMicrophone:
         return sink
 
     def mute(self, muted: bool = True) -> None:
-        """Make it deliver digital silence."""
+        """Make the device deliver digital silence."""
         self._pactl("set-source-mute", "vmic.monitor", str(int(muted)))
 
     def suspend(self) -> None:
-        """Make the device stall: it stays but delivers nothing."""
+        """Make the device stall: it stays, and delivers no audio."""
         self._pactl("suspend-sink", "vmic", "1")
 
     def resume(self) -> None:
-        """End a stall."""
+        """End the stall."""
         self._pactl("suspend-sink", "vmic", "0")
 
     def freeze(self) -> None:
@@ -122,11 +122,11 @@ class VirtualMicrophone:
         self._daemon.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Resume the sound server."""
+        """Let the sound server continue."""
         self._daemon.send_signal(signal.SIGCONT)
 
     def _paplay(self, *arguments: str, device: str = "vmic") -> subprocess.Popen:
-        # With a low latency paplay underruns and inserts silence.
+        # With a low latency, paplay has underruns and inserts silence.
         player = subprocess.Popen(["paplay", "--latency-msec=500", f"--device={device}", *arguments])
         self._players.append(player)
         return player
@@ -156,7 +156,7 @@ class VirtualMicrophone:
         return outer
 
     def _start_daemon(self) -> subprocess.Popen:
-        # If the test process crashes, the server exits by itself after a minute without clients.
+        # If the test process crashes, the daemon ends by itself after a minute without use.
         options = (
             "--daemonize=no --system=false --use-pid-file=no --exit-idle-time=60"
             " --disable-shm=yes --realtime=no --high-priority=no"

@@ -1,15 +1,20 @@
-"""The local gateway: both dialects on loopback, for trying without a key and for tests.
+"""A local gateway that speaks both dialects on loopback, for tests and for trying without a key.
 
 ::
 
     with LocalGateway(engine="script", script=Script.from_text("hello world.")) as gateway:
         client = Client(Soniox(), api_key="any", base_url=gateway.url)
 
-It is strict where the real gateway is strict: ``gateway.breaches`` holds what a client did wrong. What it
-is to do wrong itself is told by `Faults`. `slng_sync.gateway.fixture` has a pytest fixture.
+It is as strict as the real gateway: ``gateway.breaches`` lists every protocol violation of a client.
+`Faults` makes the gateway itself fail. `slng_sync.gateway.fixture` provides a pytest fixture.
 
-Modules: `server` (the thread, the socket), `stream` (one connection), `reson8` and `soniox` (the dialects,
-without sockets), `engine` (what recognises), `script`, `recognizer`, `faults`, `records`.
+- ``server``: `LocalGateway`, its thread and its listening socket
+- ``server_websocket``, ``inbox``, ``frame_sender``: one WebSocket, its messages and timers, its replies
+- ``upgrade``: accepts or refuses an upgrade request
+- ``stream``: serves one connection
+- ``reson8`` and ``soniox*``: the dialects, without sockets or clocks; ``dialect`` is their base
+- ``engine``: the interface of an engine; ``script`` and ``recognizer`` implement it
+- ``faults``, ``records``: what goes wrong, and what a client did
 """
 
 from .engine import ALL_ABILITIES, Engine, EngineFactory, HeardWord, StreamOptions, Update

@@ -1,8 +1,8 @@
-"""What the server side of a dialect is: frames in, actions out, and neither sockets nor clocks.
+"""The interface of a dialect's server side: messages in, actions out, no sockets and no clocks.
 
-A `ServerDialect` reads one client message at a time and answers with actions for the stream to carry out
-in order. `Feed`, `Flush` and `Finish` ask the engine; what the engine says comes back through `heard`,
-`flushed` and `ended`, which answer with actions again.
+A `ServerDialect` takes one client message at a time and returns actions, which the stream performs in
+order. `Feed`, `Finalize` and `Finish` call the engine. The stream passes the engine's updates to
+`handle_updates`, `handle_finalized` and `handle_ended`, which return actions again.
 """
 
 import json
@@ -19,8 +19,8 @@ __all__ = [
     "Breach",
     "Close",
     "Feed",
+    "Finalize",
     "Finish",
-    "Flush",
     "Later",
     "Open",
     "Send",
@@ -31,65 +31,65 @@ __all__ = [
 
 
 class Open(NamedTuple):
-    """The client's settings are accepted: make the engine."""
+    """Accept the client's settings and make the engine."""
 
     audio_format: AudioFormat
     options: StreamOptions
 
 
 class Send(NamedTuple):
-    """Send a frame: an object as JSON, or what is given as it is."""
+    """Send a message. A mapping is sent as JSON; text and bytes are sent unchanged."""
 
-    frame: Union[str, bytes, Mapping[str, Any]]
+    message: Union[str, bytes, Mapping[str, Any]]
 
 
 class Close(NamedTuple):
-    """Send a close frame. What would have followed is dropped."""
+    """Send a close frame, and drop all further actions."""
 
     code: int = 1000
     reason: str = ""
 
 
 class Feed(NamedTuple):
-    """Let the engine hear whole frames of audio; the answer goes to `ServerDialect.heard`."""
+    """Pass whole sample frames to the engine, and its updates to `ServerDialect.handle_updates`."""
 
     pcm: bytes
 
 
-class Flush(NamedTuple):
-    """Make the engine finalize; the answer goes to `ServerDialect.flushed`."""
+class Finalize(NamedTuple):
+    """Make the engine finalize, and pass its updates to `ServerDialect.handle_finalized`."""
 
 
 class Finish(NamedTuple):
-    """End the engine; the answer goes to `ServerDialect.ended`."""
+    """End the engine's stream, and pass its updates to `ServerDialect.handle_ended`."""
 
 
 class Later(NamedTuple):
-    """Do what ``then`` returns, once this many seconds have passed."""
+    """Call ``then`` after this many seconds, and perform the actions that it returns."""
 
     seconds: float
     then: Callable[[], "Actions"]
 
 
 class Breach(NamedTuple):
-    """The client broke the protocol."""
+    """Record that the client broke the protocol."""
 
     text: str
 
 
-Action = Union[Open, Send, Close, Feed, Flush, Finish, Later, Breach]
+Action = Union[Open, Send, Close, Feed, Finalize, Finish, Later, Breach]
 Actions = List[Action]
 
 
 class Timeouts(NamedTuple):
-    """Limits in seconds: from the upgrade to the first audio, and between two messages."""
+    """Timeouts in seconds: from the upgrade to the first audio, and between two messages."""
 
     first_audio: float = math.inf
     idle: float = math.inf
 
 
 class ServerDialect:
-    """The base of both dialects. ``ended`` is True once the client has said that nothing more will come."""
+    """The base class of both dialects. ``client_ended`` is True once the client has ended its stream."""
 
     model: ClassVar[str]
     path: ClassVar[str]
@@ -102,27 +102,27 @@ class ServerDialect:
         self.number = number
         self.config: Dict[str, Any] = {}
         self.audio_seconds = 0.0
-        self.heard_audio = False
+        self.received_audio = False
         self.client_ended = False
 
     def receive(self, message: Union[str, bytes]) -> Actions:
-        """Answer one message of the client."""
+        """Return the actions for one message of the client."""
         raise NotImplementedError
 
     def is_end(self, message: Union[str, bytes]) -> bool:
-        """Whether a message says once more, in another form, that nothing will come."""
+        """Return True if a message is another form of the end of stream, which a client may add."""
         return False
 
-    def heard(self, updates: List[Update]) -> Actions:
-        """Tell what the engine heard in the audio that was fed."""
+    def handle_updates(self, updates: List[Update]) -> Actions:
+        """Return the actions for the updates that followed audio."""
         raise NotImplementedError
 
-    def flushed(self, updates: List[Update]) -> Actions:
-        """Tell what a finalize has made final, and confirm it."""
+    def handle_finalized(self, updates: List[Update]) -> Actions:
+        """Send the words that a finalize made final, and confirm it."""
         raise NotImplementedError
 
-    def ended(self, updates: List[Update]) -> Actions:
-        """Tell the rest, and close."""
+    def handle_ended(self, updates: List[Update]) -> Actions:
+        """Send the last words, and close."""
         raise NotImplementedError
 
     def error(
@@ -132,24 +132,24 @@ class ServerDialect:
         error_type: Union[str, None] = None,
         close: bool = True,
     ) -> Actions:
-        """Send an error frame, and close as the dialect does."""
+        """Send an error message, then close with the dialect's close code unless ``close`` is False."""
         raise NotImplementedError
 
     def key_refused(self) -> Actions:
-        """Refuse the key by a frame."""
+        """Refuse the API key with an error message."""
         raise NotImplementedError
 
     def engine_failed(self) -> Actions:
-        """Tell that the recogniser broke down."""
+        """Report that the engine failed."""
         raise NotImplementedError
 
     def timed_out(self, limit: str) -> Actions:
-        """Tell which limit has passed: ``first_audio``, ``idle`` or ``max_duration``."""
+        """Report which timeout has passed: ``first_audio``, ``idle`` or ``max_duration``."""
         raise NotImplementedError
 
 
 def as_object(text: str) -> Tuple[Dict[str, Any], str]:
-    """Parse a JSON object. Return it, or an empty one and what is wrong."""
+    """Parse a JSON object. Return it and "", or an empty dictionary and a description of the error."""
     try:
         value = json.loads(text)
     except ValueError:

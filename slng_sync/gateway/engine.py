@@ -1,10 +1,10 @@
-"""What an engine is: audio in, words out, and nothing of WebSockets or dialects.
+"""The interface of an engine: audio in, words out, independent of WebSockets and dialects.
 
-An engine hears one stream. The gateway hands it audio in the order of arrival, one call at a time, and
-puts what it answers into the frames of the dialect in use. A minimal one::
+An engine serves one stream. The gateway passes it audio in order of arrival, one call at a time, and
+translates its updates into messages of the dialect. A minimal engine::
 
     class Beeps:
-        abilities = frozenset()          # what it can do beyond words: "diarization", "languages", ...
+        abilities = frozenset()          # what it supports beyond words: "diarization", "languages", ...
 
         def __init__(self, audio_format, options):
             self.audio_format, self.frames = audio_format, 0
@@ -24,10 +24,10 @@ puts what it answers into the frames of the dialect in use. A minimal one::
 
     LocalGateway(engine=Beeps)
 
-``audio``, ``finalize`` and ``end`` return a list of `Update`, or an awaitable of one where the work is
-done elsewhere. The next message of the client is not read before the answer is there: that is the
-backpressure, and it is why a finalize never overtakes audio. An engine that raises ends its stream with
-the dialect's "internal error".
+``audio``, ``finalize`` and ``end`` return a list of `Update`, or an awaitable of one if another thread or
+process does the work. The gateway does not read the client's next message before it has the updates. This
+is the backpressure, and the reason why a finalize never overtakes audio. If an engine raises, the gateway
+ends the stream with the dialect's "internal error".
 """
 
 from dataclasses import dataclass, field
@@ -38,15 +38,15 @@ from ..audio.format import AudioFormat
 __all__ = ["ALL_ABILITIES", "Engine", "EngineFactory", "HeardWord", "StreamOptions", "Update", "Updates"]
 
 ALL_ABILITIES: FrozenSet[str] = frozenset({"diarization", "languages", "translation", "raw_formats"})
-"""What an engine may be able to do beyond plain words; a stream that asks for more is refused.
+"""The features that an engine may support beyond plain words. A stream that asks for others is refused.
 
-``raw_formats`` means that it takes sample formats other than 16-bit little-endian (it only counts them).
+``raw_formats`` are sample formats other than 16-bit little-endian; the script engine only counts the frames.
 """
 
 
 @dataclass(frozen=True)
 class HeardWord:
-    """One word, with its place in the audio of this connection in seconds."""
+    """One recognised word. ``start`` and ``end`` are seconds of this connection's audio."""
 
     text: str
     start: float
@@ -59,11 +59,11 @@ class HeardWord:
 
 @dataclass(frozen=True)
 class Update:
-    """What an engine found out since its last update.
+    """The changes since an engine's last update.
 
-    ``position`` is how many seconds of audio it has heard. ``final`` are words that will not change and
-    were not reported as final before; ``tentative`` replaces all earlier tentative words. ``endpoint``
-    says that the speaker paused behind the final words.
+    ``position`` is the audio processed so far, in seconds. ``final`` holds new final words, which never
+    change. ``tentative`` replaces all earlier tentative words. ``endpoint`` is True if the speaker paused
+    after the final words.
     """
 
     position: float
@@ -74,7 +74,7 @@ class Update:
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What a client asked for, in neutral words; ``config`` is the whole message as it came."""
+    """A client's options, independent of the dialect. ``config`` is the client's whole first message."""
 
     model: str
     connection: int = 0
@@ -90,22 +90,22 @@ Updates = Union[List[Update], Awaitable[List[Update]]]
 
 
 class Engine(Protocol):
-    """One stream's listener; see the top of this module."""
+    """The recogniser of one stream; see the docstring of this module."""
 
     def audio(self, pcm: bytes) -> Updates:
-        """Hear whole frames of audio, never none."""
+        """Process whole sample frames, at least one."""
 
     def finalize(self) -> Updates:
-        """Make everything heard so far final."""
+        """Make all words so far final."""
 
     def end(self) -> Updates:
-        """Make everything final; no audio follows."""
+        """Make all words final. No audio follows."""
 
     def close(self) -> None:
-        """Give up whatever is held. Called once, at any time, a call of ``audio`` under way included."""
+        """Release all resources. Called exactly once, possibly while ``audio`` is still running."""
 
 
 class EngineFactory(Protocol):
-    """Makes an engine for each connection: a class or a function. May carry an ``abilities`` set."""
+    """A class or function that makes an engine for a connection. It may have a set ``abilities``."""
 
     def __call__(self, audio_format: AudioFormat, options: StreamOptions) -> Engine: ...

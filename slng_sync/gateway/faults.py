@@ -1,12 +1,12 @@
-"""Everything that the local gateway can be told to do wrong.
+"""The faults that the local gateway can simulate.
 
-The defaults are a gateway in good health. One line each::
+The defaults are a healthy gateway. Examples::
 
     LocalGateway(engine="script", faults=Faults(upgrade_status=503, retry_after=1))
     LocalGateway(engine="script", faults=[Faults(trouble=Trouble.drop(3.2)), Faults()])
     LocalGateway(engine="script", faults=lambda number: Faults(latency=0.1 * number))
 
-Lists give one `Faults` for each connection attempt in order, the last one repeated.
+A list holds the faults of each connection attempt, in order. The last one is used for all further attempts.
 """
 
 import math
@@ -37,11 +37,11 @@ TROUBLES = ("error", "close", "drop", "mute", "freeze", "stall")
 
 @dataclass(frozen=True)
 class Trouble:
-    """Something that happens once this many seconds of audio have come in on a connection.
+    """A fault at a position in the audio: ``at`` seconds of audio received on a connection.
 
-    The audio before that point is heard and answered first; the rest of the message that reaches it is
-    not, unless the stream goes on (``stall``, ``freeze`` for a time). Made by `error`, `close`, `drop`,
-    `mute`, `freeze` and `stall`.
+    The audio before that position is processed and answered first. The rest of the same message is dropped,
+    unless the stream continues (``stall``, or ``freeze`` for a limited time). Made by `error`, `close`,
+    `drop`, `mute`, `freeze` and `stall`.
     """
 
     at: float
@@ -67,79 +67,85 @@ class Trouble:
         error_type: Optional[str] = None,
         close_after: bool = True,
     ) -> "Trouble":
-        """Send an error frame: a number for Soniox, a name for Reson8. The dialect's close follows."""
+        """Send an error message, then close as the dialect does. ``code``: int for Soniox, str for Reson8."""
         return cls(at, "error", code, message, error_type, close_after=close_after)
 
     @classmethod
     def close(cls, at: float, code: int = 1011, reason: str = "") -> "Trouble":
         """Send a close frame."""
         if not (code in CLOSE_CODES or 3000 <= code <= 4999):
-            raise ConfigurationError(f"A close frame cannot carry the code {code!r}.")
+            raise ConfigurationError(
+                f"{code!r} is not allowed in a close frame.",
+                hint="Use 1000 to 1003, 1007 to 1014, or 3000 to 4999. Trouble.drop() gives a 1006.",
+            )
         return cls(at, "close", code, reason)
 
     @classmethod
     def drop(cls, at: float) -> "Trouble":
-        """Reset the TCP connection: no close frame, and what was under way is lost."""
+        """Reset the TCP connection. There is no close frame, and data in transit is lost."""
         return cls(at, "drop")
 
     @classmethod
     def mute(cls, at: float) -> "Trouble":
-        """Answer nothing any more, pings and the close included, but go on reading: a half-open socket."""
+        """Stop answering, even pings and the close, but keep reading: a half-open connection."""
         return cls(at, "mute")
 
     @classmethod
     def freeze(cls, at: float, seconds: float = math.inf) -> "Trouble":
-        """Stop reading from the socket, so that the client's sends fill up and block."""
+        """Stop reading the socket, so that the client's send buffer fills and its sends block."""
         return cls(at, "freeze", seconds=seconds)
 
     @classmethod
     def stall(cls, at: float, seconds: float) -> "Trouble":
-        """Do nothing for this long, pings still being answered, then go on."""
+        """Pause for this many seconds, then continue. Pings are still answered."""
         return cls(at, "stall", seconds=seconds)
 
 
 @dataclass(frozen=True)
 class Faults:
-    """What one connection has to put up with. Times are in seconds.
+    """The faults of one connection. Times are in seconds.
 
     The upgrade
 
-    - ``upgrade_status``: any other than 101 refuses with this HTTP status; ``upgrade_body`` is ``"json"``
-      (``error, message, statusCode``), ``"details"`` (``error, status, details``), ``"none"``, or the text
-      itself; ``retry_after`` adds the header. ``upgrade_drop`` cuts the TCP connection instead;
-      ``upgrade_delay`` makes the answer late.
-    - ``key_check``: the key is wanted in the ``"header"``, or as ``?token=`` (``"query"``), or not at all
-      (``"off"``). ``key_refused``: ``"at_upgrade"`` with 401, or ``"in_band"`` by a frame.
+    - ``upgrade_status``: an HTTP status other than 101 refuses the upgrade. ``upgrade_body`` is its body:
+      ``"json"`` (``error, message, statusCode``), ``"details"`` (``error, status, details``), ``"none"``, or
+      the text itself. ``retry_after`` adds the header. ``upgrade_drop`` resets the TCP connection instead.
+      ``upgrade_delay`` delays the answer.
+    - ``key_check``: where the key is expected: ``"header"``, ``"query"`` (``?token=``), or ``"off"`` for no
+      check. ``key_refused``: ``"never"``, ``"at_upgrade"`` (401), or ``"in_band"`` (an error message).
 
     Reson8
 
-    - ``ready`` may ``"never"`` come; ``ready_delay``, ``ready_extra`` fields. ``early_audio`` before it:
-      ``"close"`` (1008), ``"ignore"``, ``"accept"``.
-    - ``audio_envelope``: ``"both"``, or only ``"json"`` or ``"binary"``.
-    - ``flush``: the confirmation comes after the finals, ``"before_final"``, not at all (``"missing"``),
-      ``flush_delay`` later (``"late"``), or once for all finalizes within that time (``"merged"``).
-    - ``finals_at_close``: ``"deliver"`` or ``"lose"`` what is open.
+    - ``ready``: ``"normal"`` or ``"never"``. ``ready_delay`` delays the ready message, ``ready_extra`` adds
+      fields to it. ``early_audio``: how audio before it is answered: ``"close"`` (1008), ``"ignore"`` or
+      ``"accept"``.
+    - ``audio_envelope``: which audio messages are accepted: ``"both"``, ``"json"`` or ``"binary"``.
+    - ``flush``: when a finalize is confirmed: after the finals (``"normal"``), ``"before_final"``, never
+      (``"missing"``), ``flush_delay`` later (``"late"``), or once for all finalizes within that time
+      (``"merged"``).
+    - ``finals_at_close``: ``"deliver"`` or ``"lose"`` the words that are not final when the client closes.
 
     Soniox
 
-    - ``config_type``: ``"type": "config"`` is accepted, required, or refused.
+    - ``config_type``: ``"accept"``, ``"require"`` or ``"refuse"`` the field ``"type": "config"``.
     - ``end_of_stream``: ``"accept"`` all forms; ``"only_empty"`` answers ``{"type": ""}`` with 400;
-      ``"ignore_type"`` takes no notice of it.
-    - ``markers``: ``<end>`` and ``<fin>`` come in one frame ``"with_finals"``, in an ``"own_frame"``, or
+      ``"ignore_type"`` ignores it.
+    - ``markers``: ``<end>`` and ``<fin>`` come ``"with_finals"`` in one message, in an ``"own_frame"``, or
       ``"with_next"`` non-final tokens.
     - ``finished``: in its ``"own_frame"``, ``"with_tokens"``, or ``"missing"``.
 
     Both
 
-    - ``message_limit`` messages in any ``message_window`` seconds; more are closed with 1008. None: no cap.
-    - ``first_audio_timeout``, ``idle_timeout``: None is the dialect's own (Soniox 20 and 20, Reson8 none
-      and 120), ``math.inf`` is off; ``max_duration`` of a connection.
+    - ``message_limit``: the number of messages allowed in any ``message_window`` seconds. A connection that
+      exceeds it is closed with 1008. None: no limit.
+    - ``first_audio_timeout``, ``idle_timeout``: None uses the dialect's own (Soniox 20 and 20, Reson8 none
+      and 120); ``math.inf`` switches the timeout off. ``max_duration`` limits the length of a connection.
     - ``trouble``: one `Trouble`, or several.
-    - ``framing``: any of ``"fragmented"`` (text split into fragments), ``"pings"``, ``"large"`` (a frame
-      of 300 kB), ``"junk"`` (text that is no JSON), ``"unknown_type"``, ``"array"``, ``"binary"``. The odd
-      frames come before every fifth proper one.
-    - ``latency``: each frame leaves this much late, plus up to ``jitter``, chosen by ``seed``, never out of
-      order.
+    - ``framing``: any of ``"fragmented"`` (text split into fragments), ``"pings"``, ``"large"`` (a message
+      of 300 kB), ``"junk"`` (text that is not JSON), ``"unknown_type"``, ``"array"``, ``"binary"``. The
+      extra messages precede every fifth regular one.
+    - ``latency``: delays each message by this much plus up to ``jitter``, drawn with ``seed``. The order
+      stays the same.
     """
 
     upgrade_status: int = 101
@@ -185,7 +191,7 @@ class Faults:
 
     @property
     def troubles(self) -> Tuple[Trouble, ...]:
-        """All of `trouble`, in order of audio position."""
+        """The troubles, in order of audio position."""
         if self.trouble is None:
             return ()
         troubles = (self.trouble,) if isinstance(self.trouble, Trouble) else tuple(self.trouble)
@@ -193,7 +199,7 @@ class Faults:
 
     @property
     def framings(self) -> FrozenSet[str]:
-        """All of `framing`, as a set."""
+        """The values of ``framing``, as a set."""
         return frozenset([self.framing]) if isinstance(self.framing, str) else frozenset(self.framing)
 
 
@@ -218,4 +224,4 @@ def _choose(name: str, value: object, choices: Tuple[str, ...]) -> None:
 
 def _at_least_zero(name: str, value: float) -> None:
     if not value >= 0:
-        raise ConfigurationError(f"{name} must be 0 or more seconds, not {value!r}.")
+        raise ConfigurationError(f"{name} must be a number of seconds, at least 0, not {value!r}.")

@@ -1,4 +1,4 @@
-"""A pytest fixture for programs that use this library: a gateway that follows a script.
+"""A pytest fixture for programs that use this library: a running gateway with a script.
 
 ::
 
@@ -7,8 +7,8 @@
         my_program(base_url=slng_gateway.url)
         assert slng_gateway.connections[0].audio_seconds > 1
 
-The marker's arguments are those of `LocalGateway`; ``engine`` is ``"script"`` unless it says otherwise.
-Once the test is done, any breach of the protocol fails it, unless the marker says ``allow_breaches=True``.
+The marker takes the arguments of `LocalGateway`; ``engine`` defaults to ``"script"``. After the test, any
+breach of the protocol is an error, unless the marker has ``allow_breaches=True``.
 """
 
 from typing import Iterator
@@ -28,10 +28,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def slng_gateway(request: pytest.FixtureRequest) -> Iterator[LocalGateway]:
-    """Give a running `LocalGateway`; afterwards stop it, and fail the test over any breach."""
+    """Yield a running `LocalGateway`. Stop it afterwards, and fail the test over any breach."""
     marker = request.node.get_closest_marker("slng_gateway")
     arguments = {"engine": "script", **(marker.kwargs if marker else {})}
     allow_breaches = arguments.pop("allow_breaches", False)
     with LocalGateway(**arguments) as gateway:
         yield gateway
-    assert allow_breaches or not gateway.breaches, f"The protocol was broken: {gateway.breaches}"
+    assert allow_breaches or not gateway.breaches, f"The client broke the protocol: {gateway.breaches}"

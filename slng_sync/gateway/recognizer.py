@@ -1,7 +1,7 @@
-"""The recogniser engine: one process for each stream, and one in reserve.
+"""The recogniser engine: one process per stream, and one in reserve.
 
-A process, because the recogniser keeps Python's global lock while it computes, and because a stream that
-ends in the middle of a computation can then simply be ended.
+The recogniser holds Python's global lock while it computes, so it needs a process of its own. A process can
+also be killed in the middle of a computation, when its stream ends.
 """
 
 import asyncio
@@ -23,57 +23,57 @@ __all__ = ["Recognizers"]
 
 REQUEST = struct.Struct("<cI")
 REPLY = struct.Struct("<I")
-# Each stream waits in a thread of its own for its process; the processes are what takes the time.
+# Each stream waits for its process in a thread of its own. The threads use hardly any CPU.
 STREAMS = 64
 
 
 class RecognizerError(Exception):
-    """The recogniser's process failed, or ended."""
+    """The recogniser's process failed or ended."""
 
 
 class Recognizers:
-    """All recogniser processes of a gateway. Used in its event loop only, but for `reap`."""
+    """The recogniser processes of a gateway. Used only in its event loop, except for `reap`."""
 
     abilities: FrozenSet[str] = frozenset()
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(STREAMS, "slng-recognizer")
         self._processes: Set[_Process] = set()
-        self._ended = False
-        self._spare = self._start()
+        self._killed = False
+        self._reserve = self._start()
 
     def stream(self, audio_format: AudioFormat, options: StreamOptions) -> "RecognizerStream":
-        """Return the engine for a stream: the process in reserve, for which a new one is started."""
-        if self._ended:
-            raise RecognizerError("The gateway has stopped.")
-        process, self._spare = self._spare, self._start()
+        """Return the engine for a stream. It takes the process in reserve, and a new one is started."""
+        if self._killed:
+            raise RecognizerError("The gateway has stopped and starts no more recognisers.")
+        process, self._reserve = self._reserve, self._start()
         return RecognizerStream(self, process, audio_format, options)
 
     def kill(self) -> None:
-        """End all processes at once; whoever waits for one of them gets an error."""
-        self._ended = True
-        # A copy: `reap` takes processes out in other threads.
+        """Kill all processes. Pending requests raise `RecognizerError`."""
+        self._killed = True
+        # A copy, because `reap` removes processes in other threads.
         for process in list(self._processes):
             process.kill()
 
     def join(self) -> None:
-        """Wait until all processes and threads are gone."""
+        """Wait until all processes and threads have ended."""
         self._threads.shutdown(wait=True)
         for process in list(self._processes):
             self.reap(process)
 
-    def ask(self, process: "_Process", kind: bytes, data: bytes) -> "Awaitable[Any]":
-        """Have a request answered, in another thread."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, process.ask, kind, data)
+    def request(self, process: "_Process", kind: bytes, data: bytes) -> "Awaitable[Any]":
+        """Send a request to a process in another thread. Return the awaitable reply."""
+        return asyncio.get_running_loop().run_in_executor(self._threads, process.request, kind, data)
 
     def discard(self, process: "_Process") -> None:
-        """End one process without waiting for it."""
+        """Kill one process without waiting for it."""
         process.kill()
-        if not self._ended:
+        if not self._killed:
             self._threads.submit(self.reap, process)
 
     def reap(self, process: "_Process") -> None:
-        """Wait for a process that was killed, and close its pipes."""
+        """Wait for a killed process to end, and close its pipes. Called in any thread."""
         process.reap()
         self._processes.discard(process)
 
@@ -84,7 +84,7 @@ class Recognizers:
 
 
 class RecognizerStream:
-    """The engine of one stream: asks its process, one question at a time."""
+    """The engine of one stream. It sends its process one request at a time."""
 
     def __init__(
         self, recognizers: Recognizers, process: "_Process", audio_format: AudioFormat, options: StreamOptions
@@ -99,22 +99,22 @@ class RecognizerStream:
         self._tentative: Any = ()
 
     def audio(self, pcm: bytes) -> Awaitable[List[Update]]:
-        return self._ask(b"a", pcm)
+        return self._request(b"a", pcm)
 
     def finalize(self) -> Awaitable[List[Update]]:
-        return self._ask(b"f")
+        return self._request(b"f")
 
     def end(self) -> Awaitable[List[Update]]:
-        return self._ask(b"e")
+        return self._request(b"e")
 
     def close(self) -> None:
         self._recognizers.discard(self._process)
 
-    async def _ask(self, kind: bytes, data: bytes = b"") -> List[Update]:
+    async def _request(self, kind: bytes, data: bytes = b"") -> List[Update]:
         settings, self._settings = self._settings, None
         if settings is not None:
-            await self._recognizers.ask(self._process, b"o", json.dumps(settings).encode())
-        reply = await self._recognizers.ask(self._process, kind, data)
+            await self._recognizers.request(self._process, b"o", json.dumps(settings).encode())
+        reply = await self._recognizers.request(self._process, kind, data)
         return [self._update(update) for update in reply]
 
     def _update(self, reply: Dict[str, Any]) -> Update:
@@ -133,14 +133,14 @@ def _words(replies: Any) -> Any:
 
 
 class _Process:
-    """A recogniser's process. `ask` from one thread at a time; `kill` from any."""
+    """A recogniser's process. `request` and `reap` exclude each other; `kill` is safe in any thread."""
 
     def __init__(self) -> None:
         root = str(Path(__file__).resolve().parents[2])
         paths = [root, os.environ.get("PYTHONPATH", "")]
         self._lock = threading.Lock()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "slng_sync.gateway.decoder"],
+            [sys.executable, "-m", "slng_sync.gateway.recognizer_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -148,34 +148,36 @@ class _Process:
             creationflags=getattr(subprocess, "CREATE_NO_WINDOW", 0),
         )
 
-    def ask(self, kind: bytes, data: bytes) -> Any:
-        """Send a request and wait for its answer."""
+    def request(self, kind: bytes, data: bytes) -> Any:
+        """Send a request and wait for the reply. Raises `RecognizerError`."""
         with self._lock:
             try:
-                reply = self._exchange(kind, data)
-            except (OSError, ValueError) as problem:
-                raise RecognizerError("The recogniser's process is gone.") from problem
+                reply = self._round_trip(kind, data)
+            except (OSError, ValueError) as error:
+                raise RecognizerError(f"The recogniser's process cannot be reached: {error}.") from error
         if isinstance(reply, dict):
             raise RecognizerError(reply["error"])
         return reply
 
-    def _exchange(self, kind: bytes, data: bytes) -> Any:
+    def _round_trip(self, kind: bytes, data: bytes) -> Any:
         source, sink = self._process.stdout, self._process.stdin
         assert source is not None and sink is not None
         sink.write(REQUEST.pack(kind, len(data)) + data)
         sink.flush()
         head = source.read(REPLY.size)
         if len(head) < REPLY.size:
-            raise RecognizerError("The recogniser's process has ended.")
+            raise RecognizerError("The recogniser's process ended before it replied.")
         return json.loads(source.read(REPLY.unpack(head)[0]))
 
     def kill(self) -> None:
-        # Where another thread has waited for it in this moment, older Pythons raise that it is gone.
+        """Kill the process."""
+        # Older Pythons raise if another thread reaps the process at this moment.
         with contextlib.suppress(ProcessLookupError):
             self._process.kill()
 
     def reap(self) -> None:
-        # Whoever is asking is told first that the process has ended, and lets go of the pipes.
+        """Wait for the process to end, and close its pipes."""
+        # The lock lets a pending request fail first, which then no longer uses the pipes.
         with self._lock:
             self._process.wait()
             for pipe in (self._process.stdin, self._process.stdout):
@@ -183,5 +185,5 @@ class _Process:
                 try:
                     pipe.close()
                 except OSError:
-                    # What could not be written to the dead process is of no use to anybody.
+                    # Closing flushes, which fails because the process has ended.
                     pass

@@ -1,4 +1,4 @@
-"""What the gateway remembers of each connection, for tests to look at."""
+"""The record of each connection, for tests to inspect."""
 
 import threading
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
@@ -11,16 +11,18 @@ FRAME_LIMIT = 20000
 
 
 class Connection:
-    """One attempt to connect, from the request on.
+    """The record of one attempt to connect, from the upgrade request on.
 
-    Written by the gateway's thread; may be read from any other, at best after `wait_closed`.
+    The gateway's thread writes it. Any thread may read it, preferably after `wait_closed`.
 
-    - ``number`` (from 1), ``path``, ``query``, ``headers`` (names in lower case), ``model``, ``status`` of
-      the answer to the upgrade (101 once it is open; 0 where none was sent).
-    - ``config``: the settings in the first message. ``frames``: the client's messages, ``("text", text)`` or
-      ``("binary", length)``; ``sent``: the texts the gateway sent. Both stop growing at 20,000.
+    - ``number`` (from 1), ``path``, ``query``, ``headers`` (names in lower case) and ``model``.
+    - ``status``: the HTTP status of the upgrade: 101 once the connection is open, 0 if none was sent.
+    - ``config``: the settings in the first message.
+    - ``frames``: the client's messages, ``("text", text)`` or ``("binary", length)``, at most 20,000.
+    - ``sent``: the text messages that the gateway sent, at most 20,000.
     - ``audio``: the samples received, up to ``keep_audio`` seconds; ``audio_seconds`` counts all of it.
-    - ``pings`` of the client; ``breaches``; ``close_code``, ``close_reason`` (1006: no close frame came).
+    - ``pings``: the number of the client's pings. ``breaches``: its protocol violations.
+    - ``close_code``, ``close_reason``: the code is 1006 if there was no close frame.
     """
 
     def __init__(self, number: int, path: str, query: str, headers: Mapping[str, str]) -> None:
@@ -41,32 +43,32 @@ class Connection:
         self.close_code: Optional[int] = None
         self.close_reason = ""
         self._closed = threading.Event()
-        self._from_outside: Callable[[str, Tuple[Any, ...]], None] = lambda what, arguments: None
+        self._command: Callable[[str, Tuple[Any, ...]], None] = lambda what, arguments: None
 
     @property
     def is_closed(self) -> bool:
-        """True once the connection is gone and nothing more will be written here."""
+        """Return True once the connection has ended and the record is complete."""
         return self._closed.is_set()
 
     def wait_closed(self, timeout: float = 5.0) -> bool:
-        """Wait until the connection is gone."""
+        """Wait up to ``timeout`` seconds until the connection has ended. Return False on timeout."""
         return self._closed.wait(timeout)
 
     def drop(self) -> None:
         """Reset the TCP connection now."""
-        self._from_outside("drop", ())
+        self._command("drop", ())
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame now."""
-        self._from_outside("close", (code, reason))
+        self._command("close", (code, reason))
 
     def send(self, frame: Union[str, bytes, Mapping[str, Any]]) -> None:
-        """Send a frame of your own now: a text, bytes, or an object as JSON."""
-        self._from_outside("send", (frame,))
+        """Send a message of your own now: text, bytes, or a mapping as JSON."""
+        self._command("send", (frame,))
 
     def mute(self) -> None:
-        """Answer nothing from now on, pings included."""
-        self._from_outside("mute", ())
+        """Answer nothing from now on, not even pings."""
+        self._command("mute", ())
 
     def __repr__(self) -> str:
         state = "closed" if self.is_closed else "open"

@@ -1,4 +1,4 @@
-"""Making 16 kHz mono of whatever came, piece by piece. Runs in the recogniser's process."""
+"""Convert audio chunk by chunk to 16 kHz mono. Runs in the recogniser's process."""
 
 import math
 from fractions import Fraction
@@ -11,10 +11,10 @@ HALF = 24
 
 
 class Resampler:
-    """Mixes channels and converts the rate; the pieces may be cut anywhere, the result is the same.
+    """A mixer and rate converter for 16-bit PCM. The result does not depend on the chunk size.
 
-    A polyphase filter: each output sample is a windowed sinc over the input around its place, with the
-    cutoff below the lower of the two Nyquist frequencies. At 16 kHz only channels are mixed.
+    It is a polyphase filter. Each output sample is a windowed sinc over the input around its position, with
+    the cutoff below the lower of the two Nyquist frequencies. Audio at 16 kHz is only mixed.
     """
 
     def __init__(self, sample_rate: int, channels: int) -> None:
@@ -34,7 +34,7 @@ class Resampler:
         self._phase = 0
 
     def convert(self, pcm: bytes) -> bytes:
-        """Return the 16 kHz mono samples that can be told by now."""
+        """Return the 16 kHz mono samples that are complete so far."""
         if self._np is None or not pcm:
             return pcm
         np = self._np
@@ -43,13 +43,13 @@ class Resampler:
         return self._to_bytes(mono if self._taps is None else self._filter(mono))
 
     def flush(self) -> bytes:
-        """Return the rest, as if silence followed."""
+        """Return the remaining samples, as if silence followed."""
         if self._np is None or self._taps is None:
             return b""
         return self._to_bytes(self._filter(self._np.zeros(self._reach)))
 
     def _make_taps(self, stretch: float) -> Any:
-        """One row of filter taps for each place an output sample can have between two input samples."""
+        """Return one row of taps for each position of an output sample between two input samples."""
         np = self._np
         cutoff = 0.94 / stretch
         offsets = np.arange(-self._reach + 1, self._reach + 1)
@@ -63,7 +63,7 @@ class Resampler:
         np = self._np
         held = np.concatenate([self._held, mono])
         width = 2 * self._reach
-        # The output sample number k lies at k * down / up of the input; ``_phase`` is the next one's place.
+        # Output sample k is at input position k * down / up. ``_phase`` is the next position, times up.
         usable = len(held) - width
         count = max(0, (usable * self._up - self._phase + self._down - 1) // self._down)
         places = self._phase + self._down * np.arange(count)

@@ -1,4 +1,4 @@
-"""The server side of the Reson8 dialect: init, ready, audio, transcripts (SLNG Reson8 page)."""
+"""The server side of the Reson8 dialect: init, ready, audio, transcripts [SLNG Reson8 page]."""
 
 import base64
 import binascii
@@ -11,8 +11,8 @@ from .dialect import (
     Breach,
     Close,
     Feed,
+    Finalize,
     Finish,
-    Flush,
     Later,
     Open,
     Send,
@@ -34,9 +34,9 @@ TIMEOUT_ERRORS = {
 class Reson8Server(ServerDialect):
     """One Reson8 session.
 
-    What is refused, and how, beyond the page: errors are followed by a close with 1008 (1001 when idle),
-    audio before ``ready`` is closed at once with 1008 [pipecat-slng], unknown keys of the config are let
-    pass, unknown messages are not.
+    It decides what the page leaves open. A close with 1008 follows each error (1001 after an idle timeout).
+    Audio before ``ready`` closes the connection at once with 1008 [pipecat-slng]. Unknown keys in the config
+    are ignored, unknown messages are refused.
     """
 
     model = "reson8/reson8stt:v1"
@@ -49,9 +49,11 @@ class Reson8Server(ServerDialect):
     _partials = False
     _language = "en"
     _partial = ""
+    _final_words: Tuple[HeardWord, ...] = ()
+    _tentative: Tuple[HeardWord, ...] = ()
     _confirmations = 0
-    _merging = False
-    _settled = 0.0
+    _confirmation_pending = False
+    _finalized_to = 0.0
     _position = 0.0
 
     def receive(self, message: Union[str, bytes]) -> Actions:
@@ -59,10 +61,10 @@ class Reson8Server(ServerDialect):
             return [Breach("a message after close")]
         if isinstance(message, bytes):
             return self._audio_message(message, "binary")
-        frame, problem = as_object(message)
+        request, problem = as_object(message)
         if problem:
             return self._refuse("invalid_request", f"The message is {problem}.", breach=problem)
-        kind = frame.get("type")
+        kind = request.get("type")
         if self.state == "init" and kind not in ("init", "audio"):
             return self._refuse(
                 "config_error", "Expected init", breach=f"first message is {kind!r}, not init"
@@ -76,45 +78,48 @@ class Reson8Server(ServerDialect):
         }.get(kind if isinstance(kind, str) else "")
         if handle is None:
             return self._refuse("invalid_request", "Unknown message type", breach=f"message of type {kind!r}")
-        return handle(frame)
+        return handle(request)
 
-    # Starting
+    # The start of the stream
 
-    def _init(self, frame: Dict[str, Any]) -> Actions:
+    def _init(self, request: Dict[str, Any]) -> Actions:
         if self.state != "init":
             return self._refuse("invalid_request", "Session already initialized", breach="a second init")
-        config = frame.get("config")
+        config = request.get("config")
         problem = _config_problem(config)
         if problem:
             return self._refuse("config_error", problem, breach=f"init refused: {problem}")
         assert isinstance(config, dict)
         self.config = config
         self.state = "waiting"
+        opened = self._open(config)
+        if self.faults.key_refused == "in_band":
+            return self.key_refused()
+        if self.faults.ready == "never":
+            return [opened]
+        if self.faults.ready_delay:
+            return [opened, Later(self.faults.ready_delay, self._ready)]
+        return [opened, *self._ready()]
+
+    def _open(self, config: Dict[str, Any]) -> Open:
         self._partials = bool(config.get("enable_partials", config.get("enable_partial_transcripts", False)))
         self._language = str(config.get("language") or "en").split(",")[0]
         audio_format = AudioFormat(config["sample_rate"], config["channels"])
         self._frame_bytes = audio_format.frame_bytes
         options = StreamOptions(self.model, self.number, languages=True, config=config)
-        actions: Actions = [Open(audio_format, options)]
-        if self.faults.key_refused == "in_band":
-            return self.key_refused()
-        if self.faults.ready == "normal":
-            return actions + (
-                [Later(self.faults.ready_delay, self._ready)] if self.faults.ready_delay else self._ready()
-            )
-        return actions
+        return Open(audio_format, options)
 
     def _ready(self) -> Actions:
         if self.state == "waiting":
             self.state = "ready"
-        frame = {"type": "ready", "session_id": f"sess_{self.number:06d}"}
-        frame.update(self.faults.ready_extra)
-        return [Send(frame)]
+        message = {"type": "ready", "session_id": f"sess_{self.number:06d}"}
+        message.update(self.faults.ready_extra)
+        return [Send(message)]
 
     # Audio
 
-    def _json_audio(self, frame: Dict[str, Any]) -> Actions:
-        data = frame.get("data")
+    def _json_audio(self, request: Dict[str, Any]) -> Actions:
+        data = request.get("data")
         if not isinstance(data, str):
             return self._refuse("invalid_request", "Audio data is missing", breach="audio without data")
         try:
@@ -129,11 +134,11 @@ class Reson8Server(ServerDialect):
         if self.faults.audio_envelope not in ("both", envelope):
             return self._refuse("invalid_request", f"Expected {self.faults.audio_envelope} audio")
         if self.state == "init":
-            return [Breach("audio before init"), *self._closed(1008, "Session not ready")]
+            return [Breach("audio before init"), *self._end_with(1008, "Session not ready")]
         if self.state == "waiting" and self.faults.early_audio != "accept":
             if self.faults.early_audio == "ignore":
                 return [Breach("audio before ready")]
-            return [Breach("audio before ready"), *self._closed(1008, "Session not ready")]
+            return [Breach("audio before ready"), *self._end_with(1008, "Session not ready")]
         if not pcm:
             return self._refuse("invalid_request", "Audio data is empty", breach="empty audio")
         if len(pcm) % self._frame_bytes:
@@ -142,58 +147,56 @@ class Reson8Server(ServerDialect):
                 "Audio data is not whole samples",
                 breach="audio that is not whole sample frames",
             )
-        self.heard_audio = True
+        self.received_audio = True
         return [Feed(pcm)]
 
     # Control
 
-    def _keepalive(self, frame: Dict[str, Any]) -> Actions:
+    def _keepalive(self, request: Dict[str, Any]) -> Actions:
         return []
 
-    def _finalize(self, frame: Dict[str, Any]) -> Actions:
-        return [Flush()]
+    def _finalize(self, request: Dict[str, Any]) -> Actions:
+        return [Finalize()]
 
-    def _close(self, frame: Dict[str, Any]) -> Actions:
+    def _close(self, request: Dict[str, Any]) -> Actions:
         self.state = "ended"
         self.client_ended = True
         return [Finish()]
 
-    # What the engine says
+    # Updates of the engine
 
-    _open: Tuple[HeardWord, ...] = ()
-    _tentative: Tuple[HeardWord, ...] = ()
-
-    def heard(self, updates: List[Update]) -> Actions:
+    def handle_updates(self, updates: List[Update]) -> Actions:
         actions: Actions = []
         for update in updates:
-            self._take(update)
-            if update.endpoint and self._open:
+            self._add(update)
+            if update.endpoint and self._final_words:
                 actions.append(self._final())
             elif self._partials:
                 actions.extend(self._changed_partial())
         return actions
 
-    def flushed(self, updates: List[Update]) -> Actions:
-        nothing_since = self._settled
+    def handle_finalized(self, updates: List[Update]) -> Actions:
+        previous_end = self._finalized_to
         for update in updates:
-            self._take(update)
-        # Over silence an empty final comes; without any audio since the last, only the confirmation.
-        finals: Actions = [self._final()] if self._open or self._position > nothing_since else []
+            self._add(update)
+        # Silence since the last final gives an empty final. No audio since then gives only the confirmation.
+        finals: Actions = [self._final()] if self._final_words or self._position > previous_end else []
         return self._confirmed(finals)
 
-    def ended(self, updates: List[Update]) -> Actions:
+    def handle_ended(self, updates: List[Update]) -> Actions:
         for update in updates:
-            self._take(update)
-        final: Actions = [self._final()] if self._open and self.faults.finals_at_close == "deliver" else []
-        return [*final, Close(1000)]
+            self._add(update)
+        if self._final_words and self.faults.finals_at_close == "deliver":
+            return [self._final(), Close(1000)]
+        return [Close(1000)]
 
-    def _take(self, update: Update) -> None:
-        self._open += update.final
+    def _add(self, update: Update) -> None:
+        self._final_words += update.final
         self._tentative = update.tentative
         self._position = update.position
 
     def _changed_partial(self) -> Actions:
-        words = self._open + self._tentative
+        words = self._final_words + self._tentative
         text = _text(words)
         if not text or text == self._partial:
             return []
@@ -201,10 +204,10 @@ class Reson8Server(ServerDialect):
         return [Send({"type": "partial_transcript", "transcript": text, "confidence": _confidence(words)})]
 
     def _final(self) -> Send:
-        words, begin = self._open, self._settled
-        self._open, self._tentative, self._partial = (), (), ""
-        self._settled = self._position
-        frame: Dict[str, Any] = {
+        words, begin = self._final_words, self._finalized_to
+        self._final_words, self._tentative, self._partial = (), (), ""
+        self._finalized_to = self._position
+        message: Dict[str, Any] = {
             "type": "final_transcript",
             "transcript": _text(words),
             "confidence": _confidence(words),
@@ -212,13 +215,13 @@ class Reson8Server(ServerDialect):
             "duration": round(self._position - begin, 3),
         }
         if words:
-            frame["duration"] = round(max(w.end for w in words) - words[0].start, 3)
-            frame["start"] = round(words[0].start, 3)
-            frame["words"] = [
+            message["duration"] = round(max(w.end for w in words) - words[0].start, 3)
+            message["start"] = round(words[0].start, 3)
+            message["words"] = [
                 {"word": word.text, "start": round(word.start, 3), "end": round(word.end, 3)}
                 for word in words
             ]
-        return Send(frame)
+        return Send(message)
 
     def _confirmed(self, finals: Actions) -> Actions:
         policy = self.faults.flush
@@ -229,12 +232,12 @@ class Reson8Server(ServerDialect):
         if policy == "late":
             return [*finals, Later(self.faults.flush_delay, self._confirm)]
         if policy == "merged":
-            begun, self._merging = self._merging, True
-            return finals if begun else [*finals, Later(self.faults.flush_delay, self._confirm)]
+            pending, self._confirmation_pending = self._confirmation_pending, True
+            return finals if pending else [*finals, Later(self.faults.flush_delay, self._confirm)]
         return [*finals, *self._confirm()]
 
     def _confirm(self) -> Actions:
-        self._merging = False
+        self._confirmation_pending = False
         self._confirmations += 1
         return [Send({"type": "flush_confirmation", "id": f"flush-{self._confirmations:03d}"})]
 
@@ -243,8 +246,10 @@ class Reson8Server(ServerDialect):
     def error(
         self, code: Union[int, str], message: str = "", error_type: Optional[str] = None, close: bool = True
     ) -> Actions:
-        frame: Actions = [Send({"type": "error", "code": code, "message": message or f"{code}"})]
-        return frame + self._closed(1001 if code == "idle_timeout_exceeded" else 1008) if close else frame
+        reply: Actions = [Send({"type": "error", "code": code, "message": message or f"{code}"})]
+        if not close:
+            return reply
+        return reply + self._end_with(1001 if code == "idle_timeout_exceeded" else 1008)
 
     def key_refused(self) -> Actions:
         return self.error("auth_error", "Invalid or expired API key")
@@ -259,13 +264,13 @@ class Reson8Server(ServerDialect):
         noted: Actions = [Breach(breach)] if breach else []
         return noted + self.error(code, message)
 
-    def _closed(self, code: int, reason: str = "") -> Actions:
+    def _end_with(self, code: int, reason: str = "") -> Actions:
         self.state = "ended"
         return [Close(code, reason)]
 
 
 def _config_problem(config: object) -> str:
-    """Say what is wrong with an init's config, or nothing."""
+    """Return what is wrong with the config of an init, or ""."""
     if not isinstance(config, dict):
         return "Missing config"
     if config.get("encoding") not in ("pcm_s16le", "linear16"):

@@ -1,7 +1,7 @@
-"""The script engine: words that are known in advance, released by the audio that came.
+"""The script engine: it releases the words of a script by the amount of audio received.
 
-No clock is involved. A word is guessed at while its audio arrives, told as tentative once all of it is
-there, final some audio later, and an endpoint comes a little after a word that ends an utterance.
+It uses no clock. A word is tentative and cut short while its audio arrives, tentative and whole once all its
+audio is there, and final after some more audio. An endpoint follows a word that ends an utterance.
 """
 
 from bisect import bisect_right
@@ -24,9 +24,9 @@ _TENS = "_ _ twenty thirty forty fifty sixty seventy eighty ninety".split()
 
 @dataclass(frozen=True)
 class ScriptWord:
-    """A word and its place in the audio, in seconds. ``endpoint``: the speaker pauses after it.
+    """A word and its position in the audio, in seconds. ``endpoint`` means that the speaker pauses after it.
 
-    ``speaker``, ``language`` and ``translation`` reach a client only if it asked for them.
+    ``speaker``, ``language`` and ``translation`` are sent only to clients that asked for them.
     """
 
     text: str
@@ -42,8 +42,8 @@ class ScriptWord:
 class Script:
     """The words of a recording, in the order in which they are spoken.
 
-    ``settle`` is how many seconds of audio after its end a word becomes final by itself;
-    ``endpoint_delay`` how many after the end of an utterance the endpoint is told.
+    A word becomes final by itself ``settle`` seconds of audio after its end. The endpoint is sent
+    ``endpoint_delay`` seconds of audio after the end of an utterance.
     """
 
     def __init__(
@@ -55,16 +55,21 @@ class Script:
         self.ends = [word.end for word in self.words]
         for word in self.words:
             if not 0 <= word.start < word.end:
-                raise ConfigurationError(f"A script word must have 0 <= start < end, not {word!r}.")
+                raise ConfigurationError(f"A ScriptWord must have 0 <= start < end, not {word!r}.")
         for earlier, later in zip(self.words, self.words[1:]):
             if later.start < earlier.start or later.end < earlier.end:
-                raise ConfigurationError(f"The words of a script must be in order of time: {later!r} is not.")
+                raise ConfigurationError(
+                    f"The words of a script must be sorted by time, but {later!r} follows {earlier!r}."
+                )
 
     @classmethod
     def from_text(
         cls, text: str, seconds_per_word: float = 0.4, *, start: float = 0.0, language: Optional[str] = None
     ) -> "Script":
-        """Speak a text at an even pace; ``. ! ?`` end an utterance, and a second of silence follows."""
+        """Return the script of a text at an even pace.
+
+        ``.``, ``!`` and ``?`` end an utterance. A second of silence follows.
+        """
         words: List[ScriptWord] = []
         for token in text.split():
             ends = token[-1] in ".!?"
@@ -75,10 +80,10 @@ class Script:
 
     @classmethod
     def numbered(cls, count: int, every: float = 0.5, *, utterance: int = 10) -> "Script":
-        """Count aloud: "one", "two", ... "onehundredone": each word is one token, and unlike all others.
+        """Return a script that counts: "one", "two", ... "onehundredone". Each word is one token, and unique.
 
-        Word number n (from 1) lasts from ``(n - 0.9) * every`` to ``(n - 0.2) * every``; an endpoint
-        follows each ``utterance`` words.
+        Word number n (from 1) lasts from ``(n - 0.9) * every`` to ``(n - 0.2) * every`` seconds. An endpoint
+        follows every ``utterance`` words.
         """
         return cls(
             ScriptWord(
@@ -92,23 +97,23 @@ class Script:
 
     @property
     def text(self) -> str:
-        """All words, with blanks between."""
+        """Return all words, joined by blanks."""
         return " ".join(word.text for word in self.words)
 
     @property
     def seconds(self) -> float:
-        """How much audio it takes until the last word is final by itself."""
+        """Return the length of audio after which the last word is final by itself."""
         return (self.ends[-1] if self.ends else 0.0) + max(self.settle, self.endpoint_delay)
 
     @staticmethod
     def audio(seconds: float, audio_format: Optional[AudioFormat] = None, *, start: float = 0.0) -> bytes:
-        """Make audio for ``script_clock="content"``: every chunk of it tells its position (see `stamps`)."""
+        """Return audio for ``script_clock="content"``, which carries its position (see `stamps`)."""
         audio_format = audio_format or AudioFormat()
         return stamps.stamped(audio_format.frames(start), audio_format.frames(seconds), audio_format.channels)
 
     @staticmethod
     def position_of(pcm: bytes, audio_format: Optional[AudioFormat] = None) -> Optional[float]:
-        """Return where audio made by `audio` begins, in seconds, or None for any other audio."""
+        """Return the position in seconds at which audio from `audio` begins, or None for other audio."""
         audio_format = audio_format or AudioFormat()
         frame = stamps.position_of(pcm, audio_format.channels)
         return None if frame is None else frame / audio_format.sample_rate
@@ -123,26 +128,30 @@ def _number_word(n: int) -> str:
     return _TENS[n // 10] + (_ONES[n % 10] if n % 10 else "")
 
 
-class _Hearing(NamedTuple):
-    """How much of a word has been heard, from its beginning or not, and when on the connection's clock."""
+class _Coverage(NamedTuple):
+    """The part of a word whose audio was received.
+
+    ``start`` and ``end`` are on the connection's clock. ``covered`` is its length in seconds. ``from_start``
+    is True if it includes the beginning of the word.
+    """
 
     start: float
     end: float
     covered: float
     from_start: bool
 
-    def is_enough(self, word: ScriptWord) -> bool:
-        """Tell whether it is half of the word. Of two exact halves only the first one is."""
+    def is_recognized(self, word: ScriptWord) -> bool:
+        """Return True for half of the word or more. Of two exact halves only the first one counts."""
         half = 0.5 * (word.end - word.start)
         return self.covered >= half - 1e-9 if self.from_start else self.covered > half + 1e-9
 
 
 class ScriptEngine:
-    """Plays a script to one connection.
+    """The engine that plays a script to one connection.
 
-    With the clock ``"connection"`` the script begins with each connection's first audio. With ``"content"``
-    it follows the position that the audio itself carries, so that a word is heard whenever, and as often
-    as, at least half of its audio arrives, and its time is that of its audio on this connection.
+    With the clock ``"connection"`` the script begins with the first audio of the connection. With
+    ``"content"`` it follows the position that the audio carries: a word is recognised each time that at least
+    half of its audio arrives, at the time of that audio on this connection.
     """
 
     abilities = ALL_ABILITIES
@@ -156,25 +165,27 @@ class ScriptEngine:
         self._content = clock == "content"
         self._frames = 0
         self._content_end = 0.0
-        self._hearing: Dict[int, _Hearing] = {}
+        self._coverage: Dict[int, _Coverage] = {}
         self._pending: List[Tuple[HeardWord, bool]] = []
 
     @property
     def position(self) -> float:
+        """Return the seconds of audio received."""
         return self._frames / self._format.sample_rate
 
     def audio(self, pcm: bytes) -> List[Update]:
         frames = len(pcm) // self._frame_bytes
         if self._content:
             for run in stamps.runs(pcm, self._format.channels):
-                self._hear(run.frames, run.position)
+                self._receive(run.frames, run.position)
         else:
-            self._hear(frames, self._frames)
-        return self._settled()
+            self._receive(frames, self._frames)
+        return self._new_updates()
 
     def finalize(self) -> List[Update]:
-        # A word that is being spoken is final too once half of it is there; what follows of it is not heard.
-        self._resolve([i for i, heard in self._hearing.items() if heard.is_enough(self._script.words[i])])
+        # Half of a word is enough for it to become final now. The rest of its audio is then ignored.
+        words = self._script.words
+        self._complete([i for i, coverage in self._coverage.items() if coverage.is_recognized(words[i])])
         final = tuple(word for word, _ in self._pending)
         self._pending.clear()
         return [Update(self.position, final=final)]
@@ -183,16 +194,16 @@ class ScriptEngine:
         return self.finalize()
 
     def close(self) -> None:
-        self._hearing.clear()
+        self._coverage.clear()
 
-    def _hear(self, frames: int, position: Optional[int]) -> None:
-        """Take in frames in a row that begin at this place of the script, or nowhere in it."""
+    def _receive(self, frames: int, position: Optional[int]) -> None:
+        """Process consecutive frames that begin at ``position`` of the script (None: outside of it)."""
         at = self.position
         self._frames += frames
         if position is None:
             return
         begin = position / self._format.sample_rate
-        # Not begin + length: the next begin has to be this end, to the last bit.
+        # Not begin + length, because the next begin must equal this end exactly.
         end = (position + frames) / self._format.sample_rate
         if abs(begin - self._content_end) > 0.5 / self._format.sample_rate:
             self._jump(begin)
@@ -204,30 +215,30 @@ class ScriptEngine:
             if self._script.words[index].end <= end:
                 finished.append(index)
             index += 1
-        self._resolve(finished)
+        self._complete(finished)
 
     def _cover(self, index: int, begin: float, end: float, shift: float) -> None:
         word = self._script.words[index]
         start, stop = max(word.start, begin), min(word.end, end)
-        before = self._hearing.get(index, _Hearing(start + shift, 0.0, 0.0, start <= word.start))
-        self._hearing[index] = before._replace(end=stop + shift, covered=before.covered + stop - start)
+        before = self._coverage.get(index, _Coverage(start + shift, 0.0, 0.0, start <= word.start))
+        self._coverage[index] = before._replace(end=stop + shift, covered=before.covered + stop - start)
 
     def _jump(self, begin: float) -> None:
-        """Leave the words whose end will not be heard: audio was left out, or comes again."""
+        """Complete the words that a jump to ``begin`` interrupts, because audio is missing or repeated."""
         words = self._script.words
-        passed = [i for i in self._hearing if words[i].end <= begin or words[i].start >= begin]
+        passed = [i for i in self._coverage if words[i].end <= begin or words[i].start >= begin]
         if begin < self._content_end:
-            passed = list(self._hearing)
-        self._resolve(sorted(passed))
+            passed = list(self._coverage)
+        self._complete(sorted(passed))
 
-    def _resolve(self, indexes: Iterable[int]) -> None:
+    def _complete(self, indexes: Iterable[int]) -> None:
         for index in indexes:
-            word, heard = self._script.words[index], self._hearing.pop(index)
-            if heard.is_enough(word):
-                self._pending.append((_heard_word(word, heard), word.endpoint))
+            word, coverage = self._script.words[index], self._coverage.pop(index)
+            if coverage.is_recognized(word):
+                self._pending.append((_heard_word(word, coverage), word.endpoint))
 
-    def _settled(self) -> List[Update]:
-        """Tell what has become final by now, one update for each endpoint and one for the rest."""
+    def _new_updates(self) -> List[Update]:
+        """Return an update for each endpoint, and one for the remaining words that have become final."""
         updates: List[Update] = []
         final: List[HeardWord] = []
         done = 0
@@ -238,7 +249,7 @@ class ScriptEngine:
                 done = count
         while done < len(self._pending):
             word, endpoint = self._pending[done]
-            # The last word of an utterance stays open until the endpoint closes it.
+            # The last word of an utterance becomes final with its endpoint.
             if endpoint or word.end + self._script.settle > self.position:
                 break
             final.append(word)
@@ -248,24 +259,24 @@ class ScriptEngine:
         return updates
 
     def _tentative(self) -> Tuple[HeardWord, ...]:
-        """Return what is open, the word in the middle of being spoken included, as far as it goes."""
+        """Return the words that are not final. One whose audio is incomplete is cut short."""
         words = [word for word, _ in self._pending]
-        for index in sorted(self._hearing):
-            word, heard = self._script.words[index], self._hearing[index]
-            share = heard.covered / (word.end - word.start)
+        for index in sorted(self._coverage):
+            word, coverage = self._script.words[index], self._coverage[index]
+            share = coverage.covered / (word.end - word.start)
             if 0.5 <= share < 1.0:
                 guess = word.text[: max(1, int(len(word.text) * share))]
-                words.append(_heard_word(word, heard, guess, confidence=0.6))
+                words.append(_heard_word(word, coverage, guess, confidence=0.6))
         return tuple(words)
 
 
 def _heard_word(
-    word: ScriptWord, heard: _Hearing, text: Optional[str] = None, confidence: Optional[float] = None
+    word: ScriptWord, coverage: _Coverage, text: Optional[str] = None, confidence: Optional[float] = None
 ) -> HeardWord:
     return HeardWord(
         text=word.text if text is None else text,
-        start=heard.start,
-        end=heard.end,
+        start=coverage.start,
+        end=coverage.end,
         confidence=word.confidence if confidence is None else confidence,
         speaker=word.speaker,
         language=word.language,

@@ -1,4 +1,4 @@
-"""The local gateway: a thread with an event loop, a listening socket, and a record of every connection."""
+"""The local gateway: a thread with an event loop, a listening socket, and the record of each connection."""
 
 import asyncio
 import importlib
@@ -8,7 +8,7 @@ import ssl
 import threading
 import time
 import weakref
-from typing import Any, Dict, FrozenSet, List, Optional, Set, Tuple, Union
+from typing import Any, FrozenSet, List, Optional, Set, Tuple, Union
 
 from ..audio.format import AudioFormat
 from ..errors import ConfigurationError
@@ -23,25 +23,30 @@ _LOG = logging.getLogger("slng_sync.gateway")
 
 INSTALL = 'pip install "slng-sync[gateway]"'
 STOP_TIMEOUT = 5.0
-GOODBYE_TIMEOUT = 0.5
-DROP_AGAIN = 0.05
+CLOSE_TIMEOUT = 0.5
+DROP_INTERVAL = 0.05
 
 Tls = Union[None, ssl.SSLContext, Tuple[str, str]]
 
 
 class LocalGateway:
-    """A gateway on loopback that speaks both dialects, and reports whoever breaks their rules.
+    """A gateway on loopback that speaks both dialects and reports clients that break the protocol.
 
-    - ``engine``: ``"recognizer"`` hears real English speech; ``"script"`` releases the words of ``script``
-      by the amount of audio; or a callable, see `slng_sync.gateway.engine`.
-    - ``script_clock``: ``"connection"`` begins the script anew with each connection; ``"content"`` reads
-      the place in the script from the audio itself (`Script.audio`), so that a reconnect can be judged.
-    - ``faults``: one `Faults`, a list with one for each connection in order, or a callable of the
-      connection's number (from 1). ``script`` and ``faults`` may be replaced while it runs; that holds
-      for the connections that follow.
+    - ``engine``: ``"recognizer"`` transcribes real English speech. ``"script"`` releases the words of
+      ``script`` by the amount of audio. A callable makes your own engine, see `slng_sync.gateway.engine`.
+    - ``script_clock``: ``"connection"`` restarts the script on each connection. ``"content"`` reads the
+      position in the script from the audio (`Script.audio`), which is how to test a reconnect.
+    - ``faults``: a `Faults`, a list with one per connection in order, or a callable that takes the number of
+      the connection (from 1).
     - ``tls``: an ``ssl.SSLContext`` for a server, or ``(certfile, keyfile)``.
-    - ``api_key``: the only key that is let in; None lets in every key that is not empty.
-    - ``keep_audio``: how many seconds of each connection's audio its record keeps.
+    - ``host``, ``port``: the address to listen on; port 0 takes a free one.
+    - ``api_key``: the only key that is accepted. None accepts every key that is not empty.
+    - ``keep_audio``: the seconds of audio that the record of each connection keeps.
+
+    The attributes ``script`` and ``faults`` may be replaced at any time. New connections use the new value.
+    ``connections`` holds the records of all connections, ``breaches`` all protocol violations as text.
+
+    Raises `ConfigurationError` for wrong arguments or a missing package.
     """
 
     def __init__(
@@ -62,7 +67,7 @@ class LocalGateway:
         if not (engine in ("recognizer", "script") or callable(engine)):
             raise ConfigurationError(f"engine must be 'recognizer', 'script' or a callable, not {engine!r}.")
         if script is not None and engine != "script":
-            raise ConfigurationError("A script needs engine='script'.")
+            raise ConfigurationError(f"script= needs engine='script', not engine={engine!r}.")
         _require("websockets")
         if engine == "recognizer":
             _require("pocketsphinx")
@@ -72,7 +77,7 @@ class LocalGateway:
         self.breaches: List[str] = []
         self._engine = engine
         self._clock = script_clock
-        self._tls = _context(tls)
+        self._tls = _tls_context(tls)
         self._host = host
         self._port = port
         self._api_key = api_key
@@ -82,42 +87,45 @@ class LocalGateway:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
         self._stopping: Optional[asyncio.Event] = None
         self._address: Tuple[str, int] = (host, port)
-        self._problem: Optional[BaseException] = None
-        self._begun: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._wires: Set[Any] = set()
+        self._failure: Optional[BaseException] = None
+        self._accepted: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._websockets: Set[Any] = set()
         self._tasks: Set[asyncio.Task[Any]] = set()
         self._recognizers: Any = None
 
     @property
     def url(self) -> str:
-        """Where clients connect to: scheme, host and port."""
+        """Return the base URL for clients: scheme, host and port."""
         host = f"[{self._address[0]}]" if ":" in self._address[0] else self._address[0]
         return f"{'ws' if self._tls is None else 'wss'}://{host}:{self._address[1]}"
 
     @property
     def running(self) -> bool:
-        """True from `start` to `stop`."""
+        """Return True between `start` and `stop`."""
         return self._thread is not None
 
     def start(self) -> "LocalGateway":
-        """Listen; return when clients can connect. Raises what keeps it from listening."""
+        """Start listening. Return once clients can connect. Raises `OSError` if the address is not available.
+
+        Does nothing if the gateway is running.
+        """
         with self._lock:
             if self._thread is not None:
                 return self
             ready = threading.Event()
-            self._problem = None
-            # A daemon: a program that forgets to stop its gateway can still end.
+            self._failure = None
+            # A daemon thread, so that a program that forgets to stop its gateway still ends.
             thread = threading.Thread(target=self._serve, args=(ready,), name="slng-gateway", daemon=True)
             thread.start()
             ready.wait()
-            if self._problem is not None:
+            if self._failure is not None:
                 thread.join()
-                raise self._problem
+                raise self._failure
             self._thread = thread
         return self
 
     def stop(self) -> None:
-        """Close all connections and end what was started. Safe to call twice, and from any thread."""
+        """Close all connections, and end the thread and all processes. Safe to call twice, in any thread."""
         with self._lock:
             thread, self._thread = self._thread, None
             if thread is None:
@@ -126,15 +134,15 @@ class LocalGateway:
             try:
                 self._loop.call_soon_threadsafe(self._stopping.set)
             except RuntimeError:
-                # The loop has ended by itself, which only an error in it can do.
+                # The loop is closed, which happens only after an error in it.
                 pass
             thread.join(STOP_TIMEOUT)
 
     def wait_idle(self, timeout: float = 5.0) -> bool:
-        """Wait until no connection is open, so that the records can be looked at."""
-        until = time.monotonic() + timeout
+        """Wait up to ``timeout`` seconds until all connections have ended. Return False on timeout."""
+        deadline = time.monotonic() + timeout
         return all(
-            connection.wait_closed(max(0.0, until - time.monotonic()))
+            connection.wait_closed(max(0.0, deadline - time.monotonic()))
             for connection in list(self.connections)
         )
 
@@ -147,26 +155,26 @@ class LocalGateway:
     def __repr__(self) -> str:
         return f"<LocalGateway {self.url} {'running' if self.running else 'stopped'}>"
 
-    # In the gateway's thread
+    # In the gateway's thread, slng-gateway
 
     def _serve(self, ready: threading.Event) -> None:
         loop = asyncio.new_event_loop()
         try:
             loop.run_until_complete(self._main(ready))
-        except BaseException as problem:
-            self._problem = problem
+        except BaseException as failure:
+            self._failure = failure
             if ready.is_set():
-                _LOG.exception("The local gateway broke down.")
+                _LOG.exception("The local gateway failed and has stopped.")
         finally:
             loop.close()
             ready.set()
 
     async def _main(self, ready: threading.Event) -> None:
-        from . import wire
+        from . import server_websocket
 
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        server = await wire.listen(
-            self._handle, self._process_request, self._begun.add, self._host, self._port, self._tls
+        server = await server_websocket.listen(
+            self._handle, self._process_request, self._accepted.add, self._host, self._port, self._tls
         )
         self._address = server.sockets[0].getsockname()[:2]
         try:
@@ -177,20 +185,22 @@ class LocalGateway:
             ready.set()
             await self._stopping.wait()
         finally:
-            await self._end(server)
+            await self._shut_down(server)
 
-    async def _end(self, server: Any) -> None:
-        """End everything, politely at first."""
+    async def _shut_down(self, server: Any) -> None:
+        """Close all connections with 1001, then drop those that do not close in time, and end all tasks."""
         server.close(close_connections=False)
         if self._recognizers is not None:
             self._recognizers.kill()
-        wires = [wire for wire in self._wires if not wire.muted]
-        if wires:
-            goodbyes = [asyncio.ensure_future(wire.close(1001, "Gateway stopped")) for wire in wires]
-            _, slow = await asyncio.wait(goodbyes, timeout=GOODBYE_TIMEOUT)
-            for goodbye in slow:
-                goodbye.cancel()
-            await asyncio.gather(*goodbyes, return_exceptions=True)
+        websockets = [websocket for websocket in self._websockets if not websocket.muted]
+        if websockets:
+            closing = [
+                asyncio.ensure_future(websocket.close(1001, "Gateway stopped")) for websocket in websockets
+            ]
+            _, slow = await asyncio.wait(closing, timeout=CLOSE_TIMEOUT)
+            for task in slow:
+                task.cancel()
+            await asyncio.gather(*closing, return_exceptions=True)
         for task in self._tasks:
             task.cancel()
         await self._drop_all()
@@ -198,43 +208,41 @@ class LocalGateway:
             self._recognizers.join()
 
     async def _drop_all(self) -> None:
-        """Drop every connection, until no task is left.
+        """Drop every connection until no task is left.
 
-        The server knows nothing yet of one that is being accepted, and would wait for one without a request.
+        ``websockets`` does not know a connection yet that is being accepted, and waits for the request of one
+        that has not sent any.
         """
-        until = time.monotonic() + STOP_TIMEOUT
+        deadline = time.monotonic() + STOP_TIMEOUT
         rest = asyncio.all_tasks() - {asyncio.current_task()}
-        while rest and time.monotonic() < until:
-            for wire in list(self._begun):
-                if wire.transport is not None:
-                    wire.transport.abort()
-            await asyncio.wait(rest, timeout=DROP_AGAIN)
+        while rest and time.monotonic() < deadline:
+            for websocket in list(self._accepted):
+                if websocket.transport is not None:
+                    websocket.transport.abort()
+            await asyncio.wait(rest, timeout=DROP_INTERVAL)
             rest = asyncio.all_tasks() - {asyncio.current_task()}
 
-    async def _process_request(self, wire: Any, request: Any) -> Any:
-        """Judge the request for an upgrade; None lets it pass."""
-        from .upgrade import answer
-        from .wire import response
+    async def _process_request(self, websocket: Any, request: Any) -> Any:
+        """Return the HTTP response that refuses an upgrade request, or None to accept it."""
+        from .server_websocket import response
+        from .upgrade import check_upgrade
 
-        path, _, query = request.path.partition("?")
-        headers = {name.lower(): value for name, value in request.headers.raw_items()}
-        record = wire.record = self._new_record(path, query, headers)
-        wire.faults = faults = faults_for(self.faults, record.number)
-        self._wires.add(wire)
+        record = self._register(websocket, request)
+        faults = websocket.faults
         if faults.upgrade_delay:
             await self._wait_or_stop(faults.upgrade_delay)
         if faults.upgrade_drop:
-            wire.reset()
-            self._gone(wire)
+            websocket.reset()
+            self._record_closed(websocket)
             return None
-        decision = answer(path, query, headers, faults, self._api_key)
+        decision = check_upgrade(record.path, record.query, record.headers, faults, self._api_key)
         for breach in decision.breaches:
             record.breaches.append(breach)
-            self._breached(record, breach)
+            self._report_breach(record, breach)
         record.status = decision.status
         if decision.status == 101:
             return None
-        self._gone(wire)
+        self._record_closed(websocket)
         return response(decision)
 
     async def _wait_or_stop(self, seconds: float) -> None:
@@ -244,21 +252,26 @@ class LocalGateway:
         except asyncio.TimeoutError:
             pass
 
-    def _new_record(self, path: str, query: str, headers: Dict[str, str]) -> Connection:
-        record = Connection(len(self.connections) + 1, path, query, headers)
+    def _register(self, websocket: Any, request: Any) -> Connection:
+        """Give a new connection its number, its record and its faults."""
+        path, _, query = request.path.partition("?")
+        headers = {name.lower(): value for name, value in request.headers.raw_items()}
+        record = websocket.record = Connection(len(self.connections) + 1, path, query, headers)
         self.connections.append(record)
+        websocket.faults = faults_for(self.faults, record.number)
+        self._websockets.add(websocket)
         return record
 
-    def _breached(self, record: Connection, text: str) -> None:
+    def _report_breach(self, record: Connection, text: str) -> None:
         line = f"connection {record.number}: {text}"
         self.breaches.append(line)
-        _LOG.warning("Breach of the protocol by %s", line)
+        _LOG.warning("The client broke the protocol on %s", line)
 
-    async def _handle(self, wire: Any) -> None:
+    async def _handle(self, websocket: Any) -> None:
         from .stream import Stream
         from .upgrade import dialect_for
 
-        record: Connection = wire.record
+        record: Connection = websocket.record
         task = asyncio.current_task()
         assert task is not None
         self._tasks.add(task)
@@ -266,28 +279,32 @@ class LocalGateway:
             dialect_type = dialect_for(record.path)
             assert dialect_type is not None
             record.model = dialect_type.model
-            dialect = dialect_type(wire.faults, self._abilities(), record.number)
+            dialect = dialect_type(websocket.faults, self._abilities(), record.number)
             stream = Stream(
-                wire, dialect, self._make_engine, self._keep_audio, lambda text: self._breached(record, text)
+                websocket,
+                dialect,
+                self._make_engine,
+                self._keep_audio,
+                lambda text: self._report_breach(record, text),
             )
             await stream.run()
         except Exception:
-            _LOG.exception("Connection %d failed inside the gateway.", record.number)
+            _LOG.exception("Connection %d failed because of an error in the gateway.", record.number)
         finally:
             self._tasks.discard(task)
-            await self._see_off(wire)
+            await self._close(websocket)
 
-    async def _see_off(self, wire: Any) -> None:
+    async def _close(self, websocket: Any) -> None:
         try:
-            await wire.close(1011 if not wire.transport.is_closing() else 1000)
+            await websocket.close(1011 if not websocket.transport.is_closing() else 1000)
         finally:
-            self._gone(wire)
+            self._record_closed(websocket)
 
-    def _gone(self, wire: Any) -> None:
-        self._wires.discard(wire)
-        record: Connection = wire.record
+    def _record_closed(self, websocket: Any) -> None:
+        self._websockets.discard(websocket)
+        record: Connection = websocket.record
         if record.status == 101:
-            record.close_code, record.close_reason = wire.ending
+            record.close_code, record.close_reason = websocket.ending
         record._closed.set()
 
     # Engines
@@ -310,11 +327,12 @@ class LocalGateway:
 def _require(package: str) -> None:
     if importlib.util.find_spec(package) is None:
         raise ConfigurationError(
-            f"The local gateway needs the package {package}.", hint=f"Install it: {INSTALL}"
+            f"The local gateway needs the package {package!r}, which is not installed.",
+            hint=f"Install it with: {INSTALL}",
         )
 
 
-def _context(tls: Tls) -> Optional[ssl.SSLContext]:
+def _tls_context(tls: Tls) -> Optional[ssl.SSLContext]:
     if tls is None or isinstance(tls, ssl.SSLContext):
         return tls
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

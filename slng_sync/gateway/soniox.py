@@ -8,8 +8,8 @@ from .dialect import (
     Breach,
     Close,
     Feed,
+    Finalize,
     Finish,
-    Flush,
     Later,
     Open,
     Send,
@@ -19,15 +19,15 @@ from .dialect import (
 )
 from .engine import StreamOptions, Update
 from .soniox_config import MALFORMED, Refusal, SonioxConfig, read_config
-from .soniox_errors import error_frame
+from .soniox_errors import error_message_for
 from .soniox_tokens import Token, TokenWriter, marker
-from .wav_stream import NotWav, read_header
+from .wav_header import WavHeaderError, read_header
 
 __all__ = ["SonioxServer"]
 
-# How often an otherwise unchanged state is told again, in seconds of audio.
+# Seconds of audio after which a message is sent even if no token has changed.
 PROGRESS = 0.5
-# How long a marker waits for the next non-final tokens, where it is to stand beside them.
+# Seconds that a marker waits for non-final tokens, with the fault markers="with_next".
 MARKER_WAIT = 0.2
 
 
@@ -44,13 +44,14 @@ class SonioxServer(ServerDialect):
     _tokens: TokenWriter
     _frame_bytes = 2
     _header: Optional[bytes] = None
+    _rest = b""
     _final_ms = 0
     _total_ms = 0
-    _told_ms = 0
+    _reported_ms = 0
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._tail: List[Token] = []
+        self._tentative: List[Token] = []
         self._held: List[Token] = []
 
     def receive(self, message: Union[str, bytes]) -> Actions:
@@ -62,7 +63,7 @@ class SonioxServer(ServerDialect):
             return self._end_of_stream()
         return self._audio(message) if isinstance(message, bytes) else self._control(message)
 
-    # Starting
+    # The start of the stream
 
     def _config_message(self, message: Union[str, bytes]) -> Actions:
         if isinstance(message, bytes):
@@ -101,14 +102,14 @@ class SonioxServer(ServerDialect):
         )
 
     def is_end(self, message: Union[str, bytes]) -> bool:
-        """Where the end is not answered for two seconds a client tries its other form."""
+        # A client may send another form of the end after two seconds without an answer.
         text = message.decode(errors="replace") if isinstance(message, bytes) else message
         return text.replace(" ", "") in ("", '{"type":""}')
 
     # Audio
 
     def _audio(self, data: bytes) -> Actions:
-        self.heard_audio = True
+        self.received_audio = True
         if self._settings.audio_format is None:
             return self._container_audio(data)
         if len(data) % self._frame_bytes:
@@ -116,14 +117,14 @@ class SonioxServer(ServerDialect):
         return [Feed(data)]
 
     def _container_audio(self, data: bytes) -> Actions:
-        """Take a WAV apart. Its pieces need not hold whole frames; what is left over waits for the next."""
+        """Parse a streamed WAV. A message may end inside a sample frame; the next one completes it."""
         actions: Actions = []
         data = self._rest + data
         if self._header is not None:
             try:
                 header = read_header(data)
-            except NotWav as problem:
-                return self.error(400, f"Audio decode error: this gateway decodes WAV only ({problem}).")
+            except WavHeaderError as problem:
+                return self.error(400, f"Audio decode error: this gateway decodes only WAV ({problem}).")
             if header is None:
                 self._rest = data
                 return []
@@ -136,34 +137,32 @@ class SonioxServer(ServerDialect):
             actions.append(Feed(data[:whole]))
         return actions
 
-    _rest = b""
-
     # Control
 
     def _control(self, text: str) -> Actions:
-        frame, problem = as_object(text)
+        request, problem = as_object(text)
         if problem:
             return self._refuse("Control request is malformed.", breach=problem)
-        kind = frame.get("type")
+        kind = request.get("type")
         if kind == "finalize":
-            return self._finalize(frame)
-        if kind == "keepalive" and len(frame) == 1:
+            return self._finalize(request)
+        if kind == "keepalive" and len(request) == 1:
             return []
-        if kind == "" and len(frame) == 1:
+        if kind == "" and len(request) == 1:
             return self._end_by_type()
         if kind in ("finalize", "keepalive", ""):
             return self._refuse("Control request is malformed.", breach=f"extra keys in a {kind!r} message")
-        what = "a second config" if "model" in frame else f"control message of type {kind!r}"
+        what = "a second config" if "model" in request else f"control message of type {kind!r}"
         return self._refuse("Control request invalid type.", breach=what)
 
-    def _finalize(self, frame: Dict[str, Any]) -> Actions:
-        if not set(frame) <= {"type", "trailing_silence_ms"}:
+    def _finalize(self, request: Dict[str, Any]) -> Actions:
+        if not set(request) <= {"type", "trailing_silence_ms"}:
             return self._refuse("Control request is malformed.", breach="extra keys in a finalize message")
-        if type(frame.get("trailing_silence_ms", 0)) is not int:
+        if type(request.get("trailing_silence_ms", 0)) is not int:
             return self._refuse(
                 "Control request is malformed.", breach="trailing_silence_ms is not an integer"
             )
-        return [Flush()]
+        return [Finalize()]
 
     def _end_by_type(self) -> Actions:
         policy = self.faults.end_of_stream
@@ -177,42 +176,42 @@ class SonioxServer(ServerDialect):
 
     def _end_of_stream(self) -> Actions:
         self.client_ended = True
-        if not self.heard_audio:
+        if not self.received_audio:
             return self._refuse("No audio received.", breach="an end of stream without any audio")
         self.state = "ended"
         return [Finish()]
 
-    # What the engine says
+    # Updates of the engine
 
-    def heard(self, updates: List[Update]) -> Actions:
+    def handle_updates(self, updates: List[Update]) -> Actions:
         actions: Actions = []
         for update in updates:
             actions.extend(self._progress(update))
         return actions
 
-    def flushed(self, updates: List[Update]) -> Actions:
+    def handle_finalized(self, updates: List[Update]) -> Actions:
         tokens = self._finals(updates)
         self._final_ms = self._total_ms
         if self.faults.markers == "with_next":
-            return [*self._frame_if(tokens), *self._hold("<fin>")]
+            return [*self._message_if(tokens), *self._hold_marker("<fin>")]
         if self.faults.markers == "own_frame":
-            return [*self._frame_if(tokens), self._frame([marker("<fin>")])]
-        return [self._frame([*tokens, marker("<fin>")])]
+            return [*self._message_if(tokens), self._message([marker("<fin>")])]
+        return [self._message([*tokens, marker("<fin>")])]
 
-    def ended(self, updates: List[Update]) -> Actions:
+    def handle_ended(self, updates: List[Update]) -> Actions:
         tokens = self._finals(updates)
         self._final_ms = self._total_ms
         if self.faults.finished == "with_tokens":
-            return [self._frame(tokens, finished=True), Close(1000)]
-        last = [] if self.faults.finished == "missing" else [self._frame([], finished=True)]
-        return [*self._frame_if(tokens), *last, Close(1000)]
+            return [self._message(tokens, finished=True), Close(1000)]
+        last = [] if self.faults.finished == "missing" else [self._message([], finished=True)]
+        return [*self._message_if(tokens), *last, Close(1000)]
 
     def _finals(self, updates: List[Update]) -> List[Token]:
-        tokens = self._release()
+        tokens = self._take_held()
         for update in updates:
             tokens.extend(self._tokens.final(update.final))
             self._total_ms = max(self._total_ms, round(update.position * 1000))
-        self._tail = []
+        self._tentative = []
         return tokens
 
     def _progress(self, update: Update) -> Actions:
@@ -220,62 +219,66 @@ class SonioxServer(ServerDialect):
         finals = self._tokens.final(update.final)
         if update.final:
             self._final_ms = max(self._final_ms, round(max(word.end for word in update.final) * 1000))
-        tail, before = self._tokens.tentative(update.tentative), self._tail
-        self._tail = tail
+        tentative, before = self._tokens.tentative(update.tentative), self._tentative
+        self._tentative = tentative
         if update.endpoint and self._settings.endpoints:
-            return self._endpoint(finals, tail)
-        if finals or tail != before or self._total_ms - self._told_ms >= PROGRESS * 1000:
-            # A marker that is held stands before whatever comes after it.
-            held = self._release() if finals or tail else []
-            return [self._frame([*held, *finals, *tail])]
+            return self._endpoint(finals, tentative)
+        if finals or tentative != before or self._total_ms - self._reported_ms >= PROGRESS * 1000:
+            # A held marker precedes all later tokens.
+            held = self._take_held() if finals or tentative else []
+            return [self._message([*held, *finals, *tentative])]
         return []
 
-    def _endpoint(self, finals: List[Token], tail: List[Token]) -> Actions:
+    def _endpoint(self, finals: List[Token], tentative: List[Token]) -> Actions:
         if self.faults.markers == "with_next":
-            return [self._frame([*self._release(), *finals]), *self._hold("<end>")]
+            return [self._message([*self._take_held(), *finals]), *self._hold_marker("<end>")]
         if self.faults.markers == "own_frame":
-            return [*self._frame_if(finals), self._frame([marker("<end>"), *tail])]
-        return [self._frame([*finals, marker("<end>"), *tail])]
+            return [*self._message_if(finals), self._message([marker("<end>"), *tentative])]
+        return [self._message([*finals, marker("<end>"), *tentative])]
 
-    # Markers that stand in the next frame with non-final tokens
+    # Markers that wait for the next message with non-final tokens
 
-    def _hold(self, text: str) -> Actions:
+    def _hold_marker(self, text: str) -> Actions:
         self._held.append(marker(text))
-        return [Later(MARKER_WAIT, self._release_alone)]
+        return [Later(MARKER_WAIT, self._send_held)]
 
-    def _release(self) -> List[Token]:
+    def _take_held(self) -> List[Token]:
         held, self._held = self._held, []
         return held
 
-    def _release_alone(self) -> Actions:
-        return self._frame_if([*self._release(), *self._tail]) if self._held and self.state == "live" else []
+    def _send_held(self) -> Actions:
+        return (
+            self._message_if([*self._take_held(), *self._tentative])
+            if self._held and self.state == "live"
+            else []
+        )
 
-    # Frames
+    # Messages
 
-    def _frame_if(self, tokens: List[Token]) -> Actions:
-        return [self._frame(tokens)] if tokens else []
+    def _message_if(self, tokens: List[Token]) -> Actions:
+        return [self._message(tokens)] if tokens else []
 
-    def _frame(self, tokens: List[Token], finished: bool = False) -> Send:
-        self._told_ms = self._total_ms
-        frame: Dict[str, Any] = {
+    def _message(self, tokens: List[Token], finished: bool = False) -> Send:
+        self._reported_ms = self._total_ms
+        message: Dict[str, Any] = {
             "tokens": tokens,
             "final_audio_proc_ms": self._final_ms,
             "total_audio_proc_ms": self._total_ms,
         }
         if finished:
-            frame["finished"] = True
-        return Send(frame)
+            message["finished"] = True
+        return Send(message)
 
     # Errors
 
     def error(
         self, code: Union[int, str], message: str = "", error_type: Optional[str] = None, close: bool = True
     ) -> Actions:
-        frame = error_frame(code, message, error_type)
+        reply = Send(error_message_for(code, message, error_type))
         if not close:
-            return [Send(frame)]
+            return [reply]
         self.state = "ended"
-        return [Send(frame), Close(1000)]
+        return [reply, Close(1000)]
 
     def key_refused(self) -> Actions:
         return self.error(401)

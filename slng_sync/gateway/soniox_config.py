@@ -1,4 +1,4 @@
-"""Reading a Soniox config as strictly as the service does [soniox-ws-api, SLNG Soniox page]."""
+"""Validate a Soniox config as strictly as the service does [soniox-ws-api, SLNG Soniox page]."""
 
 from dataclasses import dataclass
 from typing import Any, Callable, Dict, FrozenSet, Mapping, Optional, Tuple
@@ -25,7 +25,7 @@ for _bits in (32, 64):
 
 
 class Refusal(Exception):
-    """A config that is answered with an error frame. ``breach`` is what the client did wrong, if it did."""
+    """A config is refused with an error message. ``breach`` is the client's mistake, or ""."""
 
     def __init__(
         self, message: str, *, breach: str = "", code: int = 400, error_type: str = "invalid_request"
@@ -39,19 +39,19 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Translation:
-    """Which languages are translated into which: ``targets`` maps a language, "" for any, to its target."""
+    """The translation to make. ``targets`` maps a language ("" for any) to the target language."""
 
     targets: Mapping[str, str]
 
     def target(self, language: str) -> Optional[str]:
-        """Return what a word of this language is translated to, or None."""
+        """Return the language that a word of ``language`` is translated to, or None."""
         target = self.targets.get(language, self.targets.get(""))
         return None if target == language else target
 
 
 @dataclass(frozen=True)
 class SonioxConfig:
-    """A config that was accepted. ``audio_format`` is None for a container, which brings its own."""
+    """An accepted config. ``audio_format`` is None for a container, whose header holds the format."""
 
     audio_format: Optional[AudioFormat]
     sample_bytes: int
@@ -64,7 +64,7 @@ class SonioxConfig:
 
 
 def read_config(text: str, type_policy: str, abilities: FrozenSet[str]) -> SonioxConfig:
-    """Parse the first message; raise `Refusal`."""
+    """Parse the first message. Raises `Refusal`."""
     config, problem = as_object(text)
     if problem:
         raise Refusal(MALFORMED, breach=f"the config is {problem}")
@@ -86,7 +86,7 @@ def read_config(text: str, type_policy: str, abilities: FrozenSet[str]) -> Sonio
 
 
 def _check_type(config: Dict[str, Any], policy: str) -> None:
-    # Whether this key is wanted is a matter of the service's mood, not of the client's manners: no breach.
+    # The service accepts or refuses this key at different times, so neither is the client's mistake.
     if "type" in config:
         if policy == "refuse":
             raise Refusal(MALFORMED)

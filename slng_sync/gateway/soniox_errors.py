@@ -1,8 +1,8 @@
-"""The error frame of Soniox and its numbers [soniox-ws-api, Soniox error handling]."""
+"""The error message of Soniox and its codes [soniox-ws-api, Soniox error handling]."""
 
 from typing import Any, Dict, Optional, Union
 
-__all__ = ["error_frame"]
+__all__ = ["error_message_for"]
 
 ERROR_TYPES = {
     400: "invalid_request",
@@ -25,11 +25,13 @@ MESSAGES = {
 }
 
 
-def error_frame(code: Union[int, str], message: str = "", error_type: Optional[str] = None) -> Dict[str, Any]:
-    """Return the frame for a number, with its usual type and message unless others are given."""
+def error_message_for(
+    code: Union[int, str], message: str = "", error_type: Optional[str] = None
+) -> Dict[str, Any]:
+    """Return the error message for a code. ``message`` and ``error_type`` default to those of the code."""
     number = int(code) if str(code).isdigit() else 0
-    frame: Dict[str, Any] = {"tokens": [], "error_code": number or code}
+    reply: Dict[str, Any] = {"tokens": [], "error_code": number or code}
     if error_type or number in ERROR_TYPES:
-        frame["error_type"] = error_type or ERROR_TYPES[number]
-    frame["error_message"] = message or MESSAGES.get(number, f"Error {code}.")
-    return frame
+        reply["error_type"] = error_type or ERROR_TYPES[number]
+    reply["error_message"] = message or MESSAGES.get(number, f"Error {code}.")
+    return reply

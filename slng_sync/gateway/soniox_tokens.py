@@ -1,4 +1,4 @@
-"""Words as Soniox tokens: pieces of text that carry their own leading blank."""
+"""Write words as Soniox tokens: parts of words, the first with a leading blank."""
 
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
@@ -9,20 +9,20 @@ __all__ = ["Token", "TokenWriter", "marker"]
 
 Token = Dict[str, Any]
 
-# These are written without blanks between words.
+# Languages that are written without blanks between words.
 UNSPACED = frozenset({"ja", "lo", "my", "th", "zh"})
 PUNCTUATION = ".,!?;:"
 
 
 def marker(text: str) -> Token:
-    """Return ``<end>`` or ``<fin>`` as a token: final, without times."""
+    """Return ``<end>`` or ``<fin>`` as a token, which is final and has no times."""
     return {"text": text, "is_final": True}
 
 
 class TokenWriter:
-    """Turns words into tokens, with what the client asked for and nothing else.
+    """An encoder of words as tokens, with only the fields that the client asked for.
 
-    Longer words come in two pieces and punctuation apart, so that a client has to join them rightly.
+    It splits long words in two and punctuation off, so that a client has to join tokens correctly.
     """
 
     def __init__(self, config: SonioxConfig) -> None:
@@ -31,7 +31,7 @@ class TokenWriter:
         self._translated = False
 
     def final(self, words: Tuple[HeardWord, ...]) -> List[Token]:
-        """Return final tokens: the spoken ones, then their translation."""
+        """Return final tokens: the spoken words, then their translations."""
         tokens: List[Token] = []
         translations: List[Token] = []
         for word in words:
@@ -41,7 +41,7 @@ class TokenWriter:
         return tokens + translations
 
     def tentative(self, words: Tuple[HeardWord, ...]) -> List[Token]:
-        """Return non-final tokens for words that follow the final ones."""
+        """Return non-final tokens for the words after the final ones."""
         tokens: List[Token] = []
         for index, word in enumerate(words):
             tokens.extend(self._spoken(word, False, blank=self._began or index > 0))
@@ -77,7 +77,7 @@ class TokenWriter:
         if target is None or not word.translation:
             return
         for piece in word.translation.split():
-            # A chunk in a new language begins without a blank.
+            # The first translated token has no leading blank.
             blank = self._translated and target not in UNSPACED
             self._translated = True
             token: Token = {"text": (" " if blank else "") + piece, "is_final": True}
@@ -90,7 +90,7 @@ class TokenWriter:
 
 
 def _pieces(text: str) -> List[str]:
-    """Cut a word into pieces: its punctuation apart, and a longer word in two."""
+    """Split punctuation off a word, and a long word in two."""
     stem = text.rstrip(PUNCTUATION)
     pieces = [stem[:2], stem[2:]] if len(stem) > 6 else [stem]
     return [piece for piece in (*pieces, text[len(stem) :]) if piece]

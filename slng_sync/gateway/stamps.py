@@ -1,11 +1,11 @@
-"""Audio that says where it is, so that a test can prove that none of it was lost or sent twice.
+"""Stamped audio, which carries its own position. It proves that no audio was lost or sent twice.
 
-Frames come in blocks of four: a tag that no other frame carries, the low and the high 15 bits of the
-block's number, and a check of both. Any seven frames in a row hold one whole block, so the absolute
-position can be read from every chunk, however it was cut. All channels carry the same value.
+Sample frames come in blocks of four: a tag that no other frame has, the low and the high 15 bits of the
+block's number, and a check value. Any seven consecutive frames contain one whole block, so every chunk
+reveals its absolute position. All channels carry the same values.
 
-Such audio must reach the gateway untouched: not resampled, not mixed, not scaled. Silence around it is
-fine and counts as audio that is nowhere.
+Stamped audio must reach the gateway unchanged: not resampled, mixed or scaled. Silence around it is allowed,
+and has no position.
 """
 
 import sys
@@ -20,7 +20,7 @@ BLOCK = 4
 
 
 class Run(NamedTuple):
-    """Frames in a row: their place in the chunk, how many, and their absolute place (None: unstamped)."""
+    """Consecutive frames: their offset in the chunk, count, and absolute position (None: not stamped)."""
 
     offset: int
     frames: int
@@ -28,7 +28,7 @@ class Run(NamedTuple):
 
 
 def stamped(first: int, frames: int, channels: int = 1) -> bytes:
-    """Return PCM for ``frames`` frames that begin at the absolute frame ``first``."""
+    """Return 16-bit PCM of ``frames`` frames that begin at the absolute frame ``first``."""
     blocks = range(first // BLOCK, (first + frames + BLOCK - 1) // BLOCK)
     one = array("h", [value for block in blocks for value in _values(block)])
     samples = one
@@ -49,14 +49,14 @@ def _values(block: int) -> Tuple[int, int, int, int]:
 
 
 def position_of(pcm: bytes, channels: int = 1) -> Optional[int]:
-    """Return the absolute frame at which ``pcm`` begins, or None where it carries no stamp."""
+    """Return the absolute frame at which ``pcm`` begins, or None if it has no stamp."""
     samples = _first_channel(pcm, channels)
     block = _next_block(samples, 0)
     return None if block is None else _number(samples, block) * BLOCK - block
 
 
 def runs(pcm: bytes, channels: int = 1) -> List[Run]:
-    """Split a chunk into runs of frames that follow one another, stamped or not."""
+    """Split a chunk into runs of consecutive frames, stamped or not."""
     samples = _first_channel(pcm, channels)
     if _is_one_run(samples):
         block = _next_block(samples, 0) or 0
@@ -73,7 +73,7 @@ def _first_channel(pcm: bytes, channels: int) -> "array[int]":
 
 
 def _is_block(samples: "array[int]", at: int) -> bool:
-    """Tell whether a whole, sound block begins at this index."""
+    """Return True if a whole and valid block begins at this index."""
     if at < 0 or at + BLOCK > len(samples) or samples[at] != TAG:
         return False
     low, high, check = samples[at + 1], samples[at + 2], samples[at + 3]
@@ -92,7 +92,7 @@ def _next_block(samples: "array[int]", at: int) -> Optional[int]:
 
 
 def _is_one_run(samples: "array[int]") -> bool:
-    """Tell cheaply whether a chunk is stamped without a gap: by its tags, and its first and last block."""
+    """Return True if a chunk is stamped without a gap. Checks only the tags, the first and the last block."""
     first = next((at for at in range(BLOCK) if _is_block(samples, at)), None)
     if first is None:
         return False
@@ -113,7 +113,7 @@ def _split(samples: "array[int]") -> Iterator[Run]:
         if block is None:
             yield Run(at, end - at, None)
             return
-        # The frames before the first whole block are the tail of one whose tag was cut off.
+        # The frames before the first whole block may be the end of a block whose tag was cut off.
         begin = max(at, block - (BLOCK - 1)) if _is_tail(samples, at, block) else block
         if begin > at:
             yield Run(at, begin - at, None)
@@ -129,7 +129,7 @@ def _split(samples: "array[int]") -> Iterator[Run]:
 
 
 def _is_tail(samples: "array[int]", at: int, block: int) -> bool:
-    """Tell whether what precedes a block is the rest of the block before it."""
+    """Return True if the frames before a block are the end of the preceding block."""
     missing = min(block - at, BLOCK - 1)
     number = _number(samples, block) - 1
     if missing == 0 or number < 0:
@@ -138,7 +138,7 @@ def _is_tail(samples: "array[int]", at: int, block: int) -> bool:
 
 
 def _torn_frames(samples: "array[int]", at: int, number: int) -> int:
-    """Count the frames at ``at`` that begin the block of that number, which was cut short."""
+    """Return how many frames at ``at`` are the beginning of block ``number``, which was cut short."""
     count = 0
     for value in _values(number)[: BLOCK - 1]:
         if at + count >= len(samples) or samples[at + count] != value:

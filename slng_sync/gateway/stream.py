@@ -1,4 +1,4 @@
-"""One connection, from its first message to its end: what the dialect decides is carried out here."""
+"""Serve one connection from its first message to its end, by performing the actions of its dialect."""
 
 import asyncio
 import inspect
@@ -9,13 +9,13 @@ from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Tuple, Union
 
 from ..audio.format import AudioFormat
-from .dialect import Action, Actions, Breach, Close, Feed, Finish, Flush, Later, Open, Send, ServerDialect
+from .dialect import Action, Actions, Breach, Close, Feed, Finalize, Finish, Later, Open, Send, ServerDialect
 from .engine import Engine, StreamOptions, Update, Updates
 from .faults import Faults, Trouble
+from .frame_sender import FrameSender
 from .inbox import Inbox
-from .outgoing import Outgoing
 from .records import FRAME_LIMIT, Connection
-from .wire import ConnectionClosed, Wire
+from .server_websocket import ConnectionClosed, ServerWebSocket
 
 __all__ = ["Stream"]
 
@@ -25,27 +25,27 @@ MakeEngine = Callable[[AudioFormat, StreamOptions], Engine]
 
 
 class Stream:
-    """Reads messages one at a time, and does not read the next before this one is dealt with.
+    """The server of one connection. It handles a message completely before it reads the next one.
 
-    All of it runs in the gateway's event loop, timers too, which come between two messages.
+    It runs in the gateway's event loop. Timers run between two messages.
     """
 
     def __init__(
         self,
-        wire: Wire,
+        websocket: ServerWebSocket,
         dialect: ServerDialect,
         make_engine: MakeEngine,
         keep_audio: float,
-        breached: Callable[[str], None],
+        report_breach: Callable[[str], None],
     ) -> None:
-        self._wire = wire
-        self._record: Connection = wire.record
+        self._websocket = websocket
+        self._record: Connection = websocket.record
         self._dialect = dialect
         self._faults: Faults = dialect.faults
         self._make_engine = make_engine
         self._keep_audio = keep_audio
-        self._breached = breached
-        self._outgoing = Outgoing(wire, self._faults)
+        self._report_breach = report_breach
+        self._sender = FrameSender(websocket, self._faults)
         self._engine: Optional[Engine] = None
         self._format = AudioFormat()
         self._frame_bytes = 2
@@ -57,10 +57,10 @@ class Stream:
         self._began = self._last_message = time.monotonic()
 
     async def run(self) -> None:
-        """Serve the connection until it is closed."""
-        self._inbox = Inbox(self._wire.recv)
-        self._record._from_outside = self._order_from_outside
-        self._outgoing.start()
+        """Serve the connection until it ends."""
+        self._inbox = Inbox(self._websocket.recv)
+        self._record._command = self._post_command
+        self._sender.start()
         try:
             while not self._closing:
                 message = await self._inbox.next(min(self._limits().values()))
@@ -75,20 +75,20 @@ class Stream:
 
     def _finish(self) -> None:
         self._inbox.close()
-        self._outgoing.stop()
+        self._sender.stop()
         if self._engine is not None:
             self._engine.close()
-        extra = self._wire.arrived - self._consumed
-        ended_again = extra == 1 and self._dialect.is_end(bytes(self._wire.newest))
+        extra = self._websocket.arrived - self._consumed
+        ended_again = extra == 1 and self._dialect.is_end(bytes(self._websocket.newest))
         if self._dialect.client_ended and extra > 0 and not ended_again:
             self._breach(f"{extra} message(s) after the end of stream")
 
     # Messages and timers
 
     def _limits(self) -> Dict[str, float]:
-        """When which limit passes, on the monotonic clock."""
+        """Return the deadline of each timeout, on the monotonic clock."""
         limits = {"max_duration": self._began + self._faults.max_duration}
-        if not self._dialect.heard_audio:
+        if not self._dialect.received_audio:
             limits["first_audio"] = self._began + self._limit("first_audio")
         limits["idle"] = self._last_message + self._limit("idle")
         return limits
@@ -112,15 +112,15 @@ class Stream:
         if len(self._record.frames) < FRAME_LIMIT:
             kept = ("text", message) if isinstance(message, str) else ("binary", len(message))
             self._record.frames.append(kept)
-        if self._wire.muted:
+        if self._websocket.muted:
             return
-        if self._over_the_cap():
-            await self._perform([Breach("more messages than the cap allows"), self._cap_close()])
+        if self._exceeds_message_limit():
+            await self._perform([Breach("more messages than the limit allows"), self._message_limit_close()])
             return
         await self._perform(self._dialect.receive(message))
         self._record.config = self._dialect.config
 
-    def _over_the_cap(self) -> bool:
+    def _exceeds_message_limit(self) -> bool:
         limit, now = self._faults.message_limit, self._last_message
         if limit is None:
             return False
@@ -129,7 +129,7 @@ class Stream:
             self._recent.popleft()
         return len(self._recent) > limit
 
-    def _cap_close(self) -> Close:
+    def _message_limit_close(self) -> Close:
         limit, window = self._faults.message_limit, self._faults.message_window
         per = "minute" if window == 60 else f"{window:g} s"
         return Close(1008, f"WebSocket message rate limit exceeded ({limit}/{per})")
@@ -140,11 +140,11 @@ class Stream:
         for action in actions:
             if self._closing:
                 return
-            await self._do(action)
+            await self._perform_one(action)
 
-    async def _do(self, action: Action) -> None:
+    async def _perform_one(self, action: Action) -> None:
         if isinstance(action, Send):
-            await self._send(action.frame)
+            await self._send(action.message)
         elif isinstance(action, Feed):
             await self._feed(action.pcm)
         elif isinstance(action, Breach):
@@ -153,31 +153,28 @@ class Stream:
             self._inbox.later(action.seconds, action.then)
         elif isinstance(action, Open):
             self._open(action)
-        elif isinstance(action, Flush):
-            await self._ask(lambda engine: engine.finalize(), self._dialect.flushed)
+        elif isinstance(action, Finalize):
+            await self._ask_engine(lambda engine: engine.finalize(), self._dialect.handle_finalized)
         elif isinstance(action, Finish):
-            await self._ask(lambda engine: engine.end(), self._dialect.ended)
+            await self._ask_engine(lambda engine: engine.end(), self._dialect.handle_ended)
         elif isinstance(action, Close):
             await self._close(action.code, action.reason)
 
-    async def _send(self, frame: Any) -> None:
-        text = (
-            frame
-            if isinstance(frame, (str, bytes))
-            else json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
-        )
-        if isinstance(text, str) and len(self._record.sent) < FRAME_LIMIT:
-            self._record.sent.append(text)
-        await self._outgoing.send(text)
+    async def _send(self, message: Any) -> None:
+        if not isinstance(message, (str, bytes)):
+            message = json.dumps(message, ensure_ascii=False, separators=(",", ":"))
+        if isinstance(message, str) and len(self._record.sent) < FRAME_LIMIT:
+            self._record.sent.append(message)
+        await self._sender.send(message)
 
     async def _close(self, code: int, reason: str) -> None:
         self._closing = True
-        await self._outgoing.drained()
-        await self._wire.close(code, reason)
+        await self._sender.drained()
+        await self._websocket.close(code, reason)
 
     def _breach(self, text: str) -> None:
         self._record.breaches.append(text)
-        self._breached(text)
+        self._report_breach(text)
 
     def _open(self, action: Open) -> None:
         self._format = action.audio_format
@@ -187,44 +184,44 @@ class Stream:
 
     # The engine
 
-    async def _ask(
-        self, question: Callable[[Engine], Updates], answer: Callable[[List[Update]], Actions]
+    async def _ask_engine(
+        self, call: Callable[[Engine], Updates], handle: Callable[[List[Update]], Actions]
     ) -> None:
-        """Ask the engine, and do what the dialect makes of its answer."""
+        """Call the engine, and perform the actions that ``handle`` returns for its updates."""
         updates: List[Update] = []
         if self._engine is not None:
             try:
-                answered = question(self._engine)
-                updates = await answered if inspect.isawaitable(answered) else answered
+                result = call(self._engine)
+                updates = await result if inspect.isawaitable(result) else result
             except Exception:
-                _LOG.exception("The engine of connection %d failed.", self._record.number)
+                _LOG.exception("The engine of connection %d raised an error.", self._record.number)
                 await self._perform(self._dialect.engine_failed())
                 return
-        await self._perform(answer(updates))
+        await self._perform(handle(updates))
 
     async def _feed(self, pcm: bytes) -> None:
-        """Let the engine hear audio, up to where trouble awaits, and so on."""
+        """Pass audio to the engine, and apply each trouble at its position in the audio."""
         rate = self._format.sample_rate
-        while pcm and not self._closing and not self._wire.muted:
+        while pcm and not self._closing and not self._websocket.muted:
             take = len(pcm)
             trouble = self._troubles[0] if self._troubles else None
             if trouble is not None:
                 take = min(take, max(0, round(trouble.at * rate) - self._frames) * self._frame_bytes)
             head, pcm = pcm[:take], pcm[take:]
             if head:
-                await self._hear(head)
+                await self._recognize(head)
             if trouble is not None and self._frames >= round(trouble.at * rate):
                 self._troubles.popleft()
-                await self._have(trouble)
+                await self._apply_trouble(trouble)
 
-    async def _hear(self, pcm: bytes) -> None:
+    async def _recognize(self, pcm: bytes) -> None:
         self._frames += len(pcm) // self._frame_bytes
         self._record.audio_seconds = self._frames / self._format.sample_rate
         if self._record.audio_seconds <= self._keep_audio:
             self._record.audio += pcm
-        await self._ask(lambda engine: engine.audio(pcm), self._dialect.heard)
+        await self._ask_engine(lambda engine: engine.audio(pcm), self._dialect.handle_updates)
 
-    async def _have(self, trouble: Trouble) -> None:
+    async def _apply_trouble(self, trouble: Trouble) -> None:
         if trouble.kind == "error":
             await self._perform(
                 self._dialect.error(trouble.code, trouble.message, trouble.error_type, trouble.close_after)
@@ -232,30 +229,30 @@ class Stream:
         elif trouble.kind == "close":
             await self._close(int(trouble.code), trouble.message)
         elif trouble.kind == "drop":
-            await self._outgoing.drained()
+            await self._sender.drained()
             self._closing = True
-            self._wire.reset()
+            self._websocket.reset()
         elif trouble.kind == "mute":
-            self._wire.muted = True
+            self._websocket.muted = True
         elif trouble.kind == "freeze":
-            await self._wire.freeze(trouble.seconds)
+            await self._websocket.freeze(trouble.seconds)
         else:
             await asyncio.sleep(trouble.seconds)
 
-    # Orders from other threads, through the record
+    # Commands from other threads, through the record
 
-    def _order_from_outside(self, what: str, arguments: Tuple[Any, ...]) -> None:
+    def _post_command(self, what: str, arguments: Tuple[Any, ...]) -> None:
         try:
-            self._wire.loop.call_soon_threadsafe(self._obey, what, arguments)
+            self._websocket.loop.call_soon_threadsafe(self._run_command, what, arguments)
         except RuntimeError:
-            # The gateway has stopped; there is nothing left to drop or to close.
+            # The gateway has stopped, so there is no connection to drop or close.
             pass
 
-    def _obey(self, what: str, arguments: Tuple[Any, ...]) -> None:
+    def _run_command(self, what: str, arguments: Tuple[Any, ...]) -> None:
         if what == "drop":
-            self._wire.reset()
+            self._websocket.reset()
         elif what == "mute":
-            self._wire.muted = True
+            self._websocket.muted = True
         else:
             action: Action = Close(*arguments) if what == "close" else Send(*arguments)
             self._inbox.later(0.0, lambda: [action])

@@ -1,4 +1,4 @@
-"""Looking at the request for a WebSocket: path, key, override headers. No sockets here."""
+"""Accept or refuse an upgrade request by its path, key and override headers. Does no I/O."""
 
 import json
 from http import HTTPStatus
@@ -10,10 +10,10 @@ from .faults import Faults
 from .reson8 import Reson8Server
 from .soniox import SonioxServer
 
-__all__ = ["Answer", "answer", "dialect_for"]
+__all__ = ["UpgradeResponse", "check_upgrade", "dialect_for"]
 
 DIALECTS: Dict[str, Type[ServerDialect]] = {dialect.path: dialect for dialect in (Reson8Server, SonioxServer)}
-TEXTS = {
+MESSAGES = {
     400: "Bad request",
     401: "Invalid or missing API key",
     402: "Insufficient credit",
@@ -26,8 +26,8 @@ TEXTS = {
 }
 
 
-class Answer(NamedTuple):
-    """An upgrade that is refused, or, with status 101, accepted; and what the client did wrong."""
+class UpgradeResponse(NamedTuple):
+    """The response to an upgrade request (101: accepted), and the client's breaches."""
 
     status: int = 101
     body: str = ""
@@ -36,42 +36,42 @@ class Answer(NamedTuple):
 
 
 def dialect_for(path: str) -> Optional[Type[ServerDialect]]:
-    """Return the dialect that is spoken at this path."""
+    """Return the dialect of a path, or None."""
     return DIALECTS.get(path)
 
 
-def answer(
+def check_upgrade(
     path: str, query: str, headers: Mapping[str, str], faults: Faults, api_key: Optional[str]
-) -> Answer:
-    """Decide about a request; ``headers`` have lower-case names."""
+) -> UpgradeResponse:
+    """Check an upgrade request. ``headers`` has lower-case names."""
     breaches: List[str] = []
     if "sec-websocket-extensions" in headers:
-        # Compression has broken handshakes on some routes.
+        # On some routes, offered compression has broken the handshake.
         breaches.append("the upgrade offers WebSocket extensions")
     if faults.upgrade_status != 101:
-        return _asked_for(faults, breaches)
-    status, message, breach = _judge(path, query, headers, faults, api_key)
+        return _response_from_faults(faults, breaches)
+    status, message, breach = _check_request(path, query, headers, faults, api_key)
     if breach:
         breaches.append(breach)
     if status == 101:
-        return Answer(breaches=tuple(breaches))
-    return Answer(status, _body("json", status, message), _content("json"), tuple(breaches))
+        return UpgradeResponse(breaches=tuple(breaches))
+    return UpgradeResponse(status, _body("json", status, message), _content_type("json"), tuple(breaches))
 
 
-def _judge(
+def _check_request(
     path: str, query: str, headers: Mapping[str, str], faults: Faults, api_key: Optional[str]
 ) -> Tuple[int, str, str]:
-    """Return status, message, and the breach if there is one."""
+    """Return the status, the message and the breach ("" if there is none)."""
     dialect = dialect_for(path)
     if dialect is None:
-        return 404, TEXTS[404], f"unknown path {path}"
+        return 404, MESSAGES[404], f"unknown path {path}"
     if faults.key_check != "off":
         key = _key(query, headers, faults.key_check)
         if not key:
-            return 401, TEXTS[401], f"no API key in the {faults.key_check}"
+            return 401, MESSAGES[401], f"no API key in the {faults.key_check}"
         if faults.key_refused == "at_upgrade" or (api_key is not None and key != api_key):
-            return 401, TEXTS[401], ""
-    return _judge_overrides(headers, dialect.world_parts)
+            return 401, MESSAGES[401], ""
+    return _check_overrides(headers, dialect.world_parts)
 
 
 def _key(query: str, headers: Mapping[str, str], where: str) -> str:
@@ -81,7 +81,7 @@ def _key(query: str, headers: Mapping[str, str], where: str) -> str:
     return key.strip() if scheme.lower() == "bearer" else ""
 
 
-def _judge_overrides(headers: Mapping[str, str], world_parts: FrozenSet[str]) -> Tuple[int, str, str]:
+def _check_overrides(headers: Mapping[str, str], world_parts: FrozenSet[str]) -> Tuple[int, str, str]:
     part = headers.get("x-world-part-override")
     if part is not None and part not in world_parts:
         return 400, "Unsupported world part", f"world part {part!r} is not one of {sorted(world_parts)}"
@@ -94,16 +94,16 @@ def _judge_overrides(headers: Mapping[str, str], world_parts: FrozenSet[str]) ->
     return 101, "", ""
 
 
-def _asked_for(faults: Faults, breaches: List[str]) -> Answer:
+def _response_from_faults(faults: Faults, breaches: List[str]) -> UpgradeResponse:
     status = faults.upgrade_status
-    headers = _content(faults.upgrade_body)
+    headers = _content_type(faults.upgrade_body)
     if faults.retry_after is not None:
         headers += (("Retry-After", str(faults.retry_after)),)
-    text = TEXTS.get(status) or _phrase(status)
-    return Answer(status, _body(faults.upgrade_body, status, text), headers, tuple(breaches))
+    text = MESSAGES.get(status) or _phrase(status)
+    return UpgradeResponse(status, _body(faults.upgrade_body, status, text), headers, tuple(breaches))
 
 
-def _content(shape: str) -> Tuple[Tuple[str, str], ...]:
+def _content_type(shape: str) -> Tuple[Tuple[str, str], ...]:
     kind = "application/json" if shape in ("json", "details") else "text/plain; charset=utf-8"
     return (("Content-Type", "text/html; charset=utf-8" if shape.lstrip().startswith("<") else kind),)
 

@@ -21,7 +21,7 @@ from ..audio.format import AudioFormat
 from .audio_buffer import Audio, AudioBuffer, Chunk, Store
 from .clock import StreamClock
 
-__all__ = ["END", "FINALIZE", "Mark", "SendQueue"]
+__all__ = ["END", "FINALIZE", "SETTLE", "Mark", "SendQueue"]
 
 CROWDED_SECONDS = 10.0
 """The least audio between two finalizes that nobody but the queue asks for."""
@@ -29,6 +29,8 @@ UNANSWERED = 1000
 """Finalizes without an answer to remember; more are never under way."""
 FINALIZE = "finalize"
 END = "end"
+SETTLE = "settle"
+"""In a trace, a finalize that only the client itself has asked for."""
 
 
 class Mark:

@@ -51,6 +51,8 @@ class StreamProtocol:
     ``accepted``     whether the server has let the stream begin
     ``finished``     whether the server has said everything
     ``failure``      the error that the server has reported
+
+    With ``asks_to_settle=False`` no finalize is sent but those that are put into the queue.
     """
 
     __slots__ = """
@@ -66,6 +68,7 @@ class StreamProtocol:
         timeouts: Timeouts,
         now: float,
         rate_limit: Optional[RateLimit] = None,
+        asks_to_settle: bool = True,
     ) -> None:
         self.dialect = dialect
         self.queue = queue
@@ -89,7 +92,7 @@ class StreamProtocol:
         self._end_messages: List[Message] = []
         self._ended_at: Optional[float] = None
         self._held_at: Optional[float] = None
-        self._pause = Pause(queue.audio_format) if dialect.settles_by_finalize else None
+        self._pause = Pause(queue.audio_format) if dialect.settles_by_finalize and asks_to_settle else None
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
 
     # What to send.
@@ -127,8 +130,8 @@ class StreamProtocol:
     def settle_in_a_pause(self) -> None:
         """Ask for a finalize if much audio is kept that nothing else settles, and nobody speaks.
 
-        A finalize inside a word would cut it in two. If the speaker never pauses, it is asked for all the same
-        before the queue has no room to keep what a replay needs.
+        A finalize inside a word would cut it in two. If the speaker never pauses, it is asked for all the
+        same, before the queue has no room to keep what a replay needs.
         """
         if self._asked_at or self._ended_at is not None or self._end_mark is not None:
             return

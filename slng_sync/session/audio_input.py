@@ -56,7 +56,7 @@ class AudioInput:
                 fits = self._filter(pcm, lambda audio: self._put(audio, timeout), withhold=self.paused)
             if not fits:
                 raise shared.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
-        shared.wake_up()
+        shared.wakeup.resume()
         shared.mailbox.ask()
 
     def capture(self, pcm: bytes, *, live: bool) -> bool:
@@ -72,7 +72,7 @@ class AudioInput:
                 # The session may have ended in the meantime: what is put in after that would stay there.
                 if not shared.is_over and not self.paused:
                     self._filter(pcm, lambda audio: self._put(audio, None))
-        shared.wake_up()
+        shared.wakeup.resume()
         shared.mailbox.ask()
         return not shared.is_over
 
@@ -177,7 +177,7 @@ class AudioInput:
                 pcm = pcm[fits:]
             if until is None:
                 until = NEVER if timeout is None else time.monotonic() + timeout
-            self._shared.wake_up()
+            self._shared.wakeup.resume()
             if self._has_waited_for_room(until):
                 if self._shared.is_over:
                     return False

@@ -90,15 +90,24 @@ class Task:
 
 
 class TaskWakeup:
-    """Wakes a session that may not be on the loop yet. ``task`` is there once it is."""
+    """Wakes a session that may not be on the loop yet. ``task`` is there once it is.
 
-    __slots__ = ("task",)
+    ``is_set`` says that something besides audio has changed: the session looks at everything then.
+    """
+
+    __slots__ = ("is_set", "task")
 
     def __init__(self) -> None:
         self.task: Optional[Task] = None
+        self.is_set = False
 
     def set(self) -> None:
         """Resume the session on ``slng-io``. Any thread, and a signal handler, may call this."""
+        self.is_set = True
+        self.resume()
+
+    def resume(self) -> None:
+        """Resume the session because there is audio to send, and nothing else has changed."""
         task = self.task
         if task is not None:
             task.wake()

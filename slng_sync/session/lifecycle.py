@@ -184,13 +184,24 @@ class Lifecycle:
 
     def _stream(self, connection: Connection) -> Steps:
         """Send and receive until the conversation is over. Raises what ends it too early."""
-        task = self._task
-        while self._advance(connection):
-            task.watch_writing(connection.websocket.backlog > 0)
-            yield self._next_time(connection)
-            # Not once it is known why it ends: a break after that says nothing more.
-            if connection.protocol.failure is None:
+        task, wakeup, protocol = self._task, self._shared.wakeup, connection.protocol
+        due = 0.0
+        while True:
+            now = time.monotonic()
+            if now >= due or wakeup.is_set:
+                wakeup.is_set = False
+                if not self._advance(connection, now):
+                    break
+                due = self._next_time(connection, now)
+            else:
+                # Nothing but audio has come in.
+                self._flush(connection, now)
+                due = min(due, protocol.due(now))
+            yield due
+            # Not once it is known why the conversation ends: a break after that says nothing more.
+            if (task.is_readable or connection.websocket.has_more) and protocol.failure is None:
                 self._receive(connection)
+                due = 0.0
         yield from self._say_goodbye(connection)
         error = connection.failure()
         if error is not None:
@@ -198,9 +209,9 @@ class Lifecycle:
         if self._shared.state < State.DRAINING:
             raise connection.lost("the server ended the stream", 1000)
 
-    def _advance(self, connection: Connection) -> bool:
+    def _advance(self, connection: Connection, now: float) -> bool:
         """Do everything that is due. Return False when there is nothing left to wait for."""
-        shared, now = self._shared, time.monotonic()
+        shared, protocol = self._shared, connection.protocol
         if shared.aborted:
             raise SessionClosed("The session was aborted.")
         connection.check_alive(now)
@@ -209,48 +220,46 @@ class Lifecycle:
         if connection.check_closed():
             return False
         self._ask_for_the_end(now)
-        connection.protocol.deadline = shared.deadline
+        protocol.deadline = shared.deadline
         self._flush(connection, now)
-        if connection.protocol.ready:
+        if protocol.ready:
             self._note_ready(now)
-        self._deliver(connection.protocol.release(now))
+        self._deliver(protocol.release(now))
         self._report_file_problems()
-        shared.changes.notify()
-        return not connection.protocol.over(now) and now < shared.deadline
+        return not protocol.over(now) and now < shared.deadline
 
     def _flush(self, connection: Connection, now: float) -> None:
+        """Send what may be sent now."""
         try:
             connection.flush(now)
         except ConnectionLost as fault:
             self._look_for_the_reason(connection, fault)
+        self._task.watch_writing(connection.websocket.backlog > 0)
         if self._shared.queue.unreadable:
             self._audio_input.lose_unreadable()
+        # Whoever waits for room, or for an answer, looks again.
+        self._shared.changes.notify()
 
     def _look_for_the_reason(self, connection: Connection, fault: ConnectionLost) -> None:
         """Before sending failed the server may have said why: that counts, otherwise the fault."""
         try:
             if connection.protocol.failure is None:
-                self._receive(connection, readable=True)
+                self._receive(connection)
         except SlngError:
             raise fault from None
         if connection.protocol.failure is None and not connection.check_closed():
             raise fault
 
-    def _next_time(self, connection: Connection) -> float:
-        until = min(connection.due(time.monotonic()), self._shared.deadline)
-        if (
-            self._capture is not None
-            and self._shared.state is State.DRAINING
-            and not self._shared.queue.ending
-        ):
-            until = min(until, self._capture.given_up_at)
+    def _next_time(self, connection: Connection, now: float) -> float:
+        capture, shared = self._capture, self._shared
+        until = min(connection.due(now), shared.deadline)
+        if capture is not None and shared.state is State.DRAINING and not shared.queue.ending:
+            until = min(until, capture.given_up_at)
         return until
 
-    def _receive(self, connection: Connection, *, readable: bool = False) -> None:
-        task = self._task
-        if not (readable or task.is_readable or connection.websocket.has_more):
-            return
-        task.is_readable = False
+    def _receive(self, connection: Connection) -> None:
+        """Deliver what has arrived."""
+        self._task.is_readable = False
         was_accepted = connection.protocol.accepted
         items = connection.receive(time.monotonic(), raw=self._callbacks.want_frames)
         if not was_accepted and connection.protocol.accepted:
@@ -294,7 +303,8 @@ class Lifecycle:
                     connection.send_close()
                 self._task.watch_writing(connection.websocket.backlog > 0)
                 yield until
-                self._receive(connection)
+                if self._task.is_readable or connection.websocket.has_more:
+                    self._receive(connection)
 
     # Reconnecting.
 

@@ -86,7 +86,7 @@ class SharedState:
         self.changes.notify()
 
     def wake_up(self) -> None:
-        """Resume the session on ``slng-io``."""
+        """Let the session on ``slng-io`` look at everything."""
         self.wakeup.set()
 
     def wait_for(self, condition: Callable[[], object], timeout: Optional[float]) -> bool:

@@ -11,6 +11,7 @@ from base64 import b64encode
 from typing import Any, Dict, Optional
 
 from ..dialects.base import Dialect, Message
+from ..protocol.send_queue import SETTLE
 from ..protocol.stream_protocol import StreamProtocol
 from ..redaction import Redaction
 from ..validation import Path
@@ -32,7 +33,8 @@ class TraceWriter:
     ``t_ms``    counts from the beginning of the trace
     ``dir``     "client" or "server" for a message of theirs, "session" for what happened beside these
     ``kind``    "text", "binary" or "close"; of the session "open", "lost" or "end"
-    ``is``      what a client's message is: "start", "audio", "finalize", "keepalive", "end", or "other"
+    ``is``      what a client's message is: "start", "audio", "finalize", "settle" (a finalize of the
+                client's own), "keepalive", "end", or "other"
     ``at``      where its audio begins, or what it asks for ends, in seconds of the session's clock; without
                 it audio is silence that stands in for a keepalive. ``seconds`` is how long audio is
     ``data``    the text itself, base64 as ``@b64(...)``, ``@empty``, or the close's code and reason. Audio is
@@ -86,6 +88,8 @@ class TraceWriter:
         at = None
         if purpose in ("finalize", "end") and queue.last_asked is not None:
             at = queue.audio_format.seconds(queue.last_asked.position)
+            if queue.last_asked.is_own:
+                purpose = SETTLE
         self._message("client", frame.payload, frame.binary, **{"is": purpose}, at=at)
 
     def received(self, payload: bytes, binary: bool) -> None:

@@ -1,4 +1,4 @@
-"""A microphone in a session, with real voices: unplugged in mid-sentence, of another format, stopped."""
+"""A microphone in a session, with real speech: unplugged in mid-sentence, with another format, stopped."""
 
 import threading
 import time
@@ -41,21 +41,21 @@ def client_for(url: str, dialect: Dialect, notes: Heard) -> Client:
     return Client(dialect, api_key="any", base_url=url, on_final=notes, on_error=notes, on_event=notes)
 
 
-def wait_until_heard(session: Session, seconds: float = 0.01) -> None:
+def wait_until_captured(session: Session, seconds: float = 0.01) -> None:
     until = time.monotonic() + PATIENCE
     while session.stats.captured < seconds and time.monotonic() < until:
         time.sleep(0.005)
 
 
 @BOTH
-def test_unplugged_in_mid_sentence_only_the_time_between_is_lost(
+def test_unplugged_in_mid_sentence_only_the_gap_is_lost(
     dialect: Dialect, capfd: pytest.CaptureFixture[str]
 ) -> None:
     notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway() as gateway:
         with client_for(gateway.url, dialect, notes).listen(Microphone()) as session:
             begun = time.monotonic()
-            wait_until_heard(session)
+            wait_until_captured(session)
             microphone.play_pcm(GO_FORWARD + bytes(32000)).wait()
             notes.wait_for_one(Transcript)
             capfd.readouterr()
@@ -76,28 +76,28 @@ def test_unplugged_in_mid_sentence_only_the_time_between_is_lost(
     assert 0.9 < restored.lost < restored.outage + 0.2
     assert session.stats.lost == pytest.approx(restored.lost, abs=0.01)
     assert notes.of(AudioLost) == []
-    # The clock went on: the second sentence stands where it was said.
+    # The session's clock went on, so the second sentence has the time at which it was spoken.
     assert captured == pytest.approx(went_by, abs=0.7)
     assert position - 0.7 < finals[1].start < position + 2.5
 
 
-def test_what_was_said_before_the_device_went_away_does_not_wait_for_it() -> None:
+def test_speech_before_the_loss_becomes_final_without_the_device() -> None:
     notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway(engine="script") as gateway:
         client = client_for(gateway.url, Soniox(), notes)
         with client.listen(Microphone()) as session:
-            wait_until_heard(session, 1.0)
+            wait_until_captured(session, 1.0)
             microphone.unplug()
             notes.wait_for_one(MicrophoneLost)
             notes.wait_for_one(Flushed)
         assert gateway.breaches == []
 
 
-def test_one_that_does_not_come_back_ends_the_session_with_an_error() -> None:
+def test_a_device_that_does_not_come_back_ends_the_session() -> None:
     notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway(engine="script") as gateway:
         session = client_for(gateway.url, Soniox(), notes).listen(Microphone(patience=1.0))
-        wait_until_heard(session)
+        wait_until_captured(session)
         microphone.unplug()
         error = notes.wait_for_one(DeviceLost)
         session.wait(10)
@@ -106,7 +106,7 @@ def test_one_that_does_not_come_back_ends_the_session_with_an_error() -> None:
     assert len(notes.of(DeviceLost)) == 1
 
 
-def test_silence_is_told_once_and_the_session_goes_on() -> None:
+def test_silence_is_reported_once_and_the_session_goes_on() -> None:
     notes = Heard()
     with VirtualMicrophone() as microphone, LocalGateway() as gateway:
         microphone.mute()
@@ -122,7 +122,7 @@ def test_silence_is_told_once_and_the_session_goes_on() -> None:
 
 
 @BOTH
-def test_a_microphone_of_48_khz_stereo_gives_the_words_of_the_file(dialect: Dialect) -> None:
+def test_a_48_khz_stereo_microphone_gives_the_same_words_as_the_file(dialect: Dialect) -> None:
     (path,) = (SPEECH / "librivox").glob("*-0870.wav")
     with wave.open(str(path)) as file:
         speech = file.readframes(file.getnframes())
@@ -134,7 +134,7 @@ def test_a_microphone_of_48_khz_stereo_gives_the_words_of_the_file(dialect: Dial
         from_file = client.transcribe(path, speed=4).text
         notes.items.clear()
         with client.listen(Microphone()) as session:
-            wait_until_heard(session)
+            wait_until_captured(session)
             microphone.play_pcm(stereo).wait()
             session.finalize()
         assert gateway.breaches == []
@@ -144,11 +144,11 @@ def test_a_microphone_of_48_khz_stereo_gives_the_words_of_the_file(dialect: Dial
 
 @pytest.mark.parametrize("trouble", ["none", "unplugged", "frozen"])
 def test_stop_does_not_wait_for_the_device(trouble: str) -> None:
-    """What was captured has come to its end before anything that may hang is called."""
+    """Close sends the captured audio before it makes calls into the device, which may hang."""
     with VirtualMicrophone() as microphone, LocalGateway(engine="script") as gateway:
         source = Microphone()
         session = Client(Soniox(), api_key="any", base_url=gateway.url).listen(source)
-        wait_until_heard(session, 0.2)
+        wait_until_captured(session, 0.2)
         if trouble == "unplugged":
             microphone.unplug()
         if trouble == "frozen":
@@ -159,14 +159,14 @@ def test_stop_does_not_wait_for_the_device(trouble: str) -> None:
         assert gateway.breaches == []
 
 
-def test_two_microphones_at_once_hear_the_same() -> None:
+def test_two_microphones_at_once_capture_the_same() -> None:
     with VirtualMicrophone() as microphone, LocalGateway(engine="script") as gateway:
         client = Client(Soniox(), api_key="any", base_url=gateway.url)
         noise = numpy.random.default_rng(5).integers(-9000, 9000, 16000).astype("<i2").tobytes()
         with client.listen(Microphone()) as one, client.listen(Microphone(0)) as other:
-            wait_until_heard(one)
-            wait_until_heard(other)
+            wait_until_captured(one)
+            wait_until_captured(other)
             microphone.play_pcm(noise).wait()
-            wait_until_heard(one, one.stats.captured + 0.5)
-            wait_until_heard(other, other.stats.captured + 0.5)
+            wait_until_captured(one, one.stats.captured + 0.5)
+            wait_until_captured(other, other.stats.captured + 0.5)
         assert all(noise in bytes(connection.audio) for connection in gateway.connections)

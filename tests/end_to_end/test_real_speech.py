@@ -1,8 +1,7 @@
-"""Real human voices, through the whole client and a real recogniser.
+"""Real human speech, through the whole client and a real recogniser.
 
-The recogniser is small and offline: on these readers it gets a fifth of the words wrong, whoever asks. So
-the words are compared with what was said within a tolerance, and exactly with what it says of the same file
-when it is asked without a network.
+The recogniser is small and offline. It gets a fifth of these readers' words wrong, with any client. So the
+tests allow a share of wrong words, and expect an exact result only for one simple command.
 """
 
 import re
@@ -25,18 +24,18 @@ def words(text: str) -> List[str]:
     return re.findall(r"[a-z']+", text.lower())
 
 
-def errors(said: List[str], heard: List[str]) -> int:
-    """The fewest words to change, leave out or put in (Levenshtein)."""
-    row = list(range(len(heard) + 1))
-    for i, word in enumerate(said, 1):
+def errors(spoken: List[str], recognized: List[str]) -> int:
+    """Return the fewest words to change, remove or insert (Levenshtein)."""
+    row = list(range(len(recognized) + 1))
+    for i, word in enumerate(spoken, 1):
         diagonal, row[0] = row[0], i
-        for j, other in enumerate(heard, 1):
+        for j, other in enumerate(recognized, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1]
 
 
 def readings() -> Dict[Path, str]:
-    """The LibriVox cuts and playing cards of Debian's pocketsphinx-testdata, and what is said in them."""
+    """Return the LibriVox cuts and playing cards of Debian's pocketsphinx-testdata, and their texts."""
     found: Dict[Path, str] = {}
     for folder, name in (("librivox", "transcription"), ("cards", "cards.transcription")):
         for line in (TESTDATA / folder / name).read_text().splitlines():
@@ -49,31 +48,31 @@ def readings() -> Dict[Path, str]:
 
 @pytest.fixture
 def gateway_url() -> Iterator[str]:
-    """A recogniser of its own for each test."""
+    """Yield the URL of a gateway with its own recogniser."""
     with LocalGateway(engine="recognizer") as gateway:
         yield gateway.url
         assert gateway.breaches == []
 
 
-# The recogniser computes, and shares a busy machine with whatever else is tested on it.
+# The recogniser needs CPU time, and the machine may be busy with other tests.
 @pytest.mark.timeout(180)
 @BOTH
-def test_most_words_of_real_readers_are_heard(dialect: Dialect, gateway_url: str) -> None:
-    """At most three words in ten are wrong over all of them; of the cards alone two."""
+def test_most_words_of_real_readers_are_recognized(dialect: Dialect, gateway_url: str) -> None:
+    """At most three words in ten are wrong in all recordings, and two in ten in the cards alone."""
     client = Client(dialect, api_key="any", base_url=gateway_url)
     wrong = {"librivox": 0, "cards": 0}
     total = {"librivox": 0, "cards": 0}
-    for path, said in readings().items():
+    for path, spoken in readings().items():
         log = client.transcribe(path, speed=4)
-        wrong[path.parent.name] += errors(words(said), words(log.text))
-        total[path.parent.name] += len(words(said))
+        wrong[path.parent.name] += errors(words(spoken), words(log.text))
+        total[path.parent.name] += len(words(spoken))
     assert sum(wrong.values()) <= 0.3 * sum(total.values()), (wrong, total)
     assert wrong["cards"] <= 0.2 * total["cards"], (wrong, total)
 
 
 @BOTH
-def test_a_command_is_heard_to_the_letter(dialect: Dialect, gateway_url: str) -> None:
-    """Partials come first, the words have times in order, inside the audio."""
+def test_a_command_is_recognized_exactly(dialect: Dialect, gateway_url: str) -> None:
+    """Partials precede the final. The times of the words are in order, and within the audio."""
     partials: List[str] = []
     client = Client(
         dialect, api_key="any", base_url=gateway_url, on_partial=lambda each: partials.append(each.text)
@@ -88,8 +87,8 @@ def test_a_command_is_heard_to_the_letter(dialect: Dialect, gateway_url: str) ->
 
 
 @BOTH
-def test_speech_into_a_microphone_comes_out_as_words(dialect: Dialect) -> None:
-    """Through PulseAudio, PortAudio and the whole client: bit for bit what was spoken, and then its words."""
+def test_speech_into_a_microphone_gives_its_words(dialect: Dialect) -> None:
+    """The audio passes PulseAudio, PortAudio and the whole client unchanged, and gives the right words."""
     speech = (TESTDATA / "goforward.raw").read_bytes()
     finals: List[str] = []
     with VirtualMicrophone() as microphone, LocalGateway(engine="recognizer") as gateway:

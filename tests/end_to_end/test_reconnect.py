@@ -1,7 +1,7 @@
-"""Sessions that outlive their connections: no word lost, none twice, each at its time.
+"""Sessions that outlive their connections: no word is lost or repeated, and each has the right time.
 
-The audio says at which moment it was recorded, in every sample; the gateway hears a word wherever its audio
-arrives. What is lost is missing from the transcript, what is sent twice would be in it twice.
+The audio carries its position, and the gateway recognises a word whenever the audio of that word arrives.
+Lost audio is missing from the transcript, and audio that counts twice is in it twice.
 """
 
 import random
@@ -40,7 +40,7 @@ def gateway(script: Script, faults: Any) -> LocalGateway:
 
 
 def speak(session: Any, script: Script, seconds: float, *, start: float = 0.0, piece: float = 0.25) -> None:
-    """Send audio that says where it is."""
+    """Send stamped audio."""
     at = start
     while at < start + seconds - 1e-9:
         session.send(script.audio(piece, session.audio_format, start=at))
@@ -48,7 +48,7 @@ def speak(session: Any, script: Script, seconds: float, *, start: float = 0.0, p
 
 
 def assert_all_heard(heard: Heard, script: Script, count: int) -> None:
-    """Every word once, in order, at its time."""
+    """Assert that the finals have the first ``count`` words once, in order, with the right times."""
     finals = [item for item in heard.items if getattr(item, "is_final", False)]
     words = [word for final in finals for word in final.words]
     assert [word.text for word in words] == [word.text for word in script.words[:count]]
@@ -60,7 +60,7 @@ def assert_all_heard(heard: Heard, script: Script, count: int) -> None:
 @BOTH
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_broken_connection_is_replaced(dialect: Dialect, cut: str) -> None:
-    """However it broke: what was not settled goes out again, and the events tell."""
+    """After any kind of break the client resends the unsettled audio, and events report the reconnect."""
     script = Script.numbered(40, utterance=5)
     heard = Heard()
     with gateway(script, [Faults(trouble=CUTS[cut](7.3)), Faults()]) as server:
@@ -89,8 +89,8 @@ def test_a_broken_connection_is_replaced(dialect: Dialect, cut: str) -> None:
         (Reson8(), Trouble.error(5.2, "backpressure", "slow down")),
     ],
 )
-def test_errors_that_pass_are_survived(dialect: Dialect, trouble: Trouble) -> None:
-    """A server error, a stream's time limit: the session goes on, and nobody is told of an error."""
+def test_temporary_errors_are_survived(dialect: Dialect, trouble: Trouble) -> None:
+    """After a server error or a stream's time limit the session goes on, without a call of on_error."""
     script = Script.numbered(30, utterance=5)
     heard = Heard()
     with gateway(script, [Faults(trouble=trouble), Faults()]) as server:
@@ -110,8 +110,8 @@ def test_errors_that_pass_are_survived(dialect: Dialect, trouble: Trouble) -> No
         (Reson8(), Trouble.error(2.0, "config_error", "no")),
     ],
 )
-def test_errors_that_do_not_pass_are_not_tried_again(dialect: Dialect, trouble: Trouble) -> None:
-    """A refused key, no credit, a wrong config: told once, at once."""
+def test_permanent_errors_are_not_retried(dialect: Dialect, trouble: Trouble) -> None:
+    """A refused key, missing credit or a wrong config is reported once, without a retry."""
     script = Script.numbered(30)
     heard = Heard()
     with gateway(script, Faults(trouble=trouble)) as server:
@@ -124,8 +124,8 @@ def test_errors_that_do_not_pass_are_not_tried_again(dialect: Dialect, trouble: 
 
 
 @BOTH
-def test_a_gateway_that_is_away_is_waited_for(dialect: Dialect) -> None:
-    """The first attempt goes at once, the next ones wait; a 503 and a dropped upgrade are survived."""
+def test_an_unavailable_gateway_is_retried(dialect: Dialect) -> None:
+    """The first attempt is immediate, the next ones wait. A 503 and a dropped upgrade are survived."""
     script = Script.numbered(20, utterance=5)
     heard = Heard()
     faults = [
@@ -148,8 +148,8 @@ def test_a_gateway_that_is_away_is_waited_for(dialect: Dialect) -> None:
 
 
 @BOTH
-def test_a_gateway_that_stays_away_is_given_up(dialect: Dialect) -> None:
-    """After so many attempts the session ends, and says how much was not been acknowledged."""
+def test_an_unavailable_gateway_ends_the_session_after_max_attempts(dialect: Dialect) -> None:
+    """After max_attempts the session ends, and the error says how much audio was not acknowledged."""
     script = Script.numbered(20)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.drop(2.0)), Faults(upgrade_status=503)]) as server:
@@ -166,7 +166,7 @@ def test_a_gateway_that_stays_away_is_given_up(dialect: Dialect) -> None:
 
 @BOTH
 def test_a_key_that_is_refused_while_reconnecting_ends_the_session(dialect: Dialect) -> None:
-    """A fatal answer is final, whatever attempts are left."""
+    """A fatal response ends the session, even if attempts are left."""
     script = Script.numbered(20)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.drop(2.0)), Faults(upgrade_status=401)]) as server:
@@ -178,8 +178,8 @@ def test_a_key_that_is_refused_while_reconnecting_ends_the_session(dialect: Dial
 
 
 @BOTH
-def test_a_half_open_connection_is_noticed_and_replaced(dialect: Dialect) -> None:
-    """Nothing comes back, not even a pong: within ping_interval and ping_timeout."""
+def test_a_half_open_connection_is_detected_and_replaced(dialect: Dialect) -> None:
+    """Without even a pong, the connection is replaced within ping_interval and ping_timeout."""
     script = Script.numbered(20, utterance=5)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.mute(4.1)), Faults()]) as server:
@@ -193,8 +193,8 @@ def test_a_half_open_connection_is_noticed_and_replaced(dialect: Dialect) -> Non
 
 
 @BOTH
-def test_a_request_under_way_is_asked_again(dialect: Dialect) -> None:
-    """The line breaks before the answer to a finalize; the next one answers it."""
+def test_an_unanswered_finalize_is_sent_again(dialect: Dialect) -> None:
+    """The connection breaks before a finalize is confirmed. The next connection confirms it."""
     script = Script.numbered(4)
     heard = Heard()
     faults = [Faults(trouble=Trouble.drop(2.0), flush="missing", markers="own_frame"), Faults()]
@@ -208,7 +208,7 @@ def test_a_request_under_way_is_asked_again(dialect: Dialect) -> None:
 
 @BOTH
 def test_close_survives_a_break(dialect: Dialect) -> None:
-    """The line breaks while the session drains: the rest goes over the next one, and close says True."""
+    """The connection breaks while the session drains. The next one takes the rest, and close returns True."""
     script = Script.numbered(20, utterance=5)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.drop(9.9)), Faults()]) as server:
@@ -219,8 +219,8 @@ def test_close_survives_a_break(dialect: Dialect) -> None:
 
 
 @BOTH
-def test_close_keeps_its_limit_while_the_gateway_is_away(dialect: Dialect) -> None:
-    """It says False, and the last partial comes as it was."""
+def test_close_keeps_its_timeout_while_the_gateway_is_unavailable(dialect: Dialect) -> None:
+    """Close returns False after its timeout, and the session is not complete."""
     script = Script.numbered(20)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.drop(1.9)), Faults(upgrade_status=503)]) as server:
@@ -231,8 +231,8 @@ def test_close_keeps_its_limit_while_the_gateway_is_away(dialect: Dialect) -> No
     assert heard.items[-1] == Closed(complete=False)
 
 
-def test_without_reconnect_the_first_break_is_the_end() -> None:
-    """Whoever wants to know is told."""
+def test_without_reconnect_the_first_break_ends_the_session() -> None:
+    """The session ends with a ConnectionLost for on_error."""
     script = Script.numbered(20)
     heard = Heard()
     with gateway(script, Faults(trouble=Trouble.drop(2.0))) as server:
@@ -243,8 +243,8 @@ def test_without_reconnect_the_first_break_is_the_end() -> None:
     assert [type(error) for error in heard.errors] == [ConnectionLost]
 
 
-def test_a_server_that_ends_an_idle_stream_is_called_again_when_there_is_audio() -> None:
-    """Everything was answered for: no connection is needed until somebody speaks."""
+def test_after_the_server_ends_an_idle_stream_audio_reconnects() -> None:
+    """All audio is settled, so the session needs no connection until there is more audio."""
     script = Script.numbered(8, utterance=2)
     heard = Heard()
     with gateway(script, Faults()) as server:
@@ -260,7 +260,7 @@ def test_a_server_that_ends_an_idle_stream_is_called_again_when_there_is_audio()
 
 
 def faults_from(rng: random.Random, count: int) -> List[Faults]:
-    """A connection for each cut, each with some other fault, and at last one in good health."""
+    """Return random faults for ``count`` connections, and none for the last one."""
     faults: List[Faults] = []
     for _ in range(count):
         at = rng.uniform(0.4, 6.0)
@@ -273,7 +273,7 @@ def faults_from(rng: random.Random, count: int) -> List[Faults]:
             ]
         )
         then = Trouble.drop(at + 1.0)
-        # Who is refused at the very first is told, and not connected again.
+        # A refusal of the first connection is an error and not retried.
         status = rng.choice([101] * 9 + [503]) if faults else 101
         faults.append(
             Faults(
@@ -297,7 +297,7 @@ def faults_from(rng: random.Random, count: int) -> List[Faults]:
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_chaos(dialect: Dialect, seed: int) -> None:
-    """A dozen cuts of every kind, drawn from the seed: every word once, in order, at its time."""
+    """A dozen random cuts of every kind: every word comes once, in order, with the right time."""
     rng = random.Random(seed)
     cuts = 12
     script = Script.numbered(140, utterance=7)
@@ -312,8 +312,8 @@ def test_chaos(dialect: Dialect, seed: int) -> None:
     assert heard.of(AudioLost) == [] and heard.errors == []
 
 
-def test_a_server_that_answers_pings_but_forgot_the_stream_is_replaced() -> None:
-    """Audio goes out, pongs come in, and no frame does: within ping_interval and ping_timeout."""
+def test_a_server_that_answers_only_pings_is_replaced() -> None:
+    """The server answers pings but sends no message. It is replaced within ping_interval and ping_timeout."""
     script = Script.numbered(20, utterance=5)
     heard = Heard()
     with gateway(script, [Faults(trouble=Trouble.stall(4.1, 60)), Faults()]) as server:
@@ -322,19 +322,19 @@ def test_a_server_that_answers_pings_but_forgot_the_stream_is_replaced() -> None
             speak(session, script, 4.0)
             at = 4.0
             while not heard.of(Reconnected) and at < 10.0:
-                # In the pace of speech, a little faster: what is sent at once may be answered late.
+                # A little faster than speech. Audio that is sent in a burst may be answered later.
                 speak(session, script, 0.25, start=at)
                 at += 0.25
                 threading.Event().wait(0.1)
             speak(session, script, 11.0 - at, start=at)
             session.finalize(timeout=10)
     assert_all_heard(heard, script, 20)
-    assert "nothing has come back" in str(heard.of(Reconnecting)[0].cause)
+    assert "nothing came back" in str(heard.of(Reconnecting)[0].cause)
 
 
 @BOTH
 def test_a_connection_is_replaced_before_it_is_too_old(dialect: Dialect) -> None:
-    """Again and again, at a pause where there is one; the transcript does not show it."""
+    """It is replaced repeatedly, preferably at a pause. The transcript does not show it."""
     script = Script.numbered(60, utterance=5)
     heard = Heard()
     with gateway(script, Faults(max_duration=2.0)) as server:

@@ -1,4 +1,4 @@
-"""The files of whole sessions: recording, trace and spill, with a real gateway on loopback."""
+"""The files of whole sessions: recording, trace and spill, with the local gateway."""
 
 import errno
 import io
@@ -38,11 +38,11 @@ from slng_sync.gateway import Faults, Script, Trouble
 from slng_sync.storage import trace_writer
 from slng_sync.storage import writer as writer_module
 
-LINUX = pytest.mark.skipif(sys.platform != "linux", reason="uses what Linux has")
+LINUX = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux")
 
 
 def read(path: Path) -> bytes:
-    """The audio in a file, which both readers must find."""
+    """Return the audio in a WAV file, on which our reader and the standard library must agree."""
     with path.open("rb") as file:
         ours = b"".join(read_wav(file, str(path)).chunks(file))
     with wave.open(str(path)) as standard:
@@ -70,9 +70,9 @@ time.sleep(60)
 """
 
 
-@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows kills otherwise")
-def test_what_a_killed_process_leaves_can_be_played_and_replayed(tmp_path: Path) -> None:
-    """Of five seconds of audio the header counts four at least; every word that was heard is in the trace."""
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_the_files_of_a_killed_process_can_be_played_and_replayed(tmp_path: Path) -> None:
+    """The header counts at least four of five seconds of audio, and the trace has all words."""
     record, trace, heard = tmp_path / "talk.wav", tmp_path / "talk.jsonl", Heard()
     with gateway(Script.numbered(8, utterance=4)) as server:
         command = [sys.executable, "-c", KILLED, server.url, str(record), str(trace)]
@@ -85,7 +85,7 @@ def test_what_a_killed_process_leaves_can_be_played_and_replayed(tmp_path: Path)
         frames = file.getnframes()
         assert 64_000 <= frames <= 80_000
         assert file.readframes(frames) == numbered(0, frames)
-    assert record.stat().st_size == 44 + 160_000, "what is not counted yet is there all the same"
+    assert record.stat().st_size == 44 + 160_000, "audio that the header does not count yet is in the file"
     log = client_for(server.url, Soniox(), heard).replay(trace)
     assert log.text == "one two three four five six seven eight"
 
@@ -107,7 +107,7 @@ print("said", session.transcript.text, flush=True)
 @BOTH
 @pytest.mark.parametrize("option", ["record", "trace"])
 def test_a_full_disk_ends_the_file_and_not_the_session(dialect: Dialect, option: str, tmp_path: Path) -> None:
-    """It is told once, to on_error and to the log; what was written can be read."""
+    """It is reported once to on_error and once in the log. The file so far can be read."""
     path = tmp_path / "talk"
     with gateway(Script.numbered(6, utterance=3)) as server:
         command = [sys.executable, "-c", FULL, dialect.model, server.url, option, str(path)]
@@ -127,8 +127,8 @@ def test_a_full_disk_ends_the_file_and_not_the_session(dialect: Dialect, option:
 
 
 @LINUX
-def test_a_disk_that_is_full_from_the_beginning_is_told_at_once() -> None:
-    """Before anything is connected."""
+def test_a_disk_that_is_full_from_the_beginning_is_an_error() -> None:
+    """Listen raises before it connects."""
     client = client_for("ws://127.0.0.1:9", Soniox(), Heard())
     with pytest.raises(SlngError, match="record: '/dev/full' cannot be written"):
         client.listen(record="/dev/full")
@@ -162,8 +162,8 @@ def _decoded(data: Any) -> Any:
 
 
 @BOTH
-def test_each_line_says_what_it_is(dialect: Dialect, tmp_path: Path) -> None:
-    """Of two seconds of speech, a finalize and an end, in the order in which they went out."""
+def test_each_line_of_a_trace_has_its_kind(dialect: Dialect, tmp_path: Path) -> None:
+    """The lines are in the order of sending: the start, audio, finalize, more audio and the end."""
     path = tmp_path / "talk.jsonl"
     with gateway() as server, client_for(server.url, dialect, Heard()).listen(trace=path) as session:
         session.send(SECOND[:16000])
@@ -197,7 +197,7 @@ def test_each_line_says_what_it_is(dialect: Dialect, tmp_path: Path) -> None:
 
 @BOTH
 def test_audio_is_left_out_unless_asked_for(dialect: Dialect, tmp_path: Path) -> None:
-    """By default there is none of it, only its length; with ``trace_audio`` there is all of it."""
+    """By default the trace has only the length of the audio; with ``trace_audio`` it has all samples."""
     without, with_audio = tmp_path / "without.jsonl", tmp_path / "with.jsonl"
     for path in (without, with_audio):
         with gateway() as server:
@@ -210,7 +210,7 @@ def test_audio_is_left_out_unless_asked_for(dialect: Dialect, tmp_path: Path) ->
     assert sum(line["seconds"] for line in audio) == pytest.approx(2.0)
     sizes = [re.fullmatch(r"@audio\((\d+) bytes\)", line["data"]) for line in audio]
     assert sum(int(size[1]) for size in sizes if size) == len(NOISE)
-    # In base64 it may begin at any of three places.
+    # The base64 of the same bytes depends on their offset, modulo three.
     pieces = [b64encode(NOISE[begin : begin + 60]).decode()[:-4] for begin in range(3)]
     assert any(piece in with_audio.read_text() for piece in pieces)
     assert not any(piece in without.read_text() for piece in pieces)
@@ -222,8 +222,8 @@ def _pcm(data: str) -> bytes:
 
 
 @BOTH
-def test_a_lost_connection_is_told_with_its_reason(dialect: Dialect, tmp_path: Path) -> None:
-    """And where the next one goes on."""
+def test_a_lost_connection_is_traced_with_its_reason(dialect: Dialect, tmp_path: Path) -> None:
+    """The trace also has the position at which the next connection continues."""
     path, script = tmp_path / "talk.jsonl", Script.numbered(12, utterance=3)
     with place_gateway(script, [Faults(trouble=Trouble.close(3.3, 1011, "upstream")), Faults()]) as server:
         with client_for(server.url, dialect, Heard()).listen(trace=path) as session:
@@ -239,8 +239,8 @@ def test_a_lost_connection_is_told_with_its_reason(dialect: Dialect, tmp_path: P
 
 @pytest.mark.parametrize("audio", [False, True])
 @BOTH
-def test_the_key_is_never_in_it(dialect: Dialect, audio: bool, tmp_path: Path) -> None:
-    """Not from the headers, and not where a server repeats it, however it is written there."""
+def test_the_key_is_never_in_a_trace(dialect: Dialect, audio: bool, tmp_path: Path) -> None:
+    """Neither the headers nor a server's message that repeats it bring the key into the trace."""
     path = tmp_path / "talk.jsonl"
     trouble = Trouble.error(1.0, 401 if isinstance(dialect, Soniox) else "auth_error", f"{KEY} is refused")
     with gateway(faults=Faults(trouble=trouble)) as server:
@@ -252,16 +252,14 @@ def test_the_key_is_never_in_it(dialect: Dialect, audio: bool, tmp_path: Path) -
     assert_no_key(path)
 
 
-def test_a_flag_that_is_none_is_refused() -> None:
+def test_an_invalid_flag_is_refused() -> None:
     flag: Any = "yes"
     with pytest.raises(ConfigurationError, match="trace_audio"):
         client_for("ws://127.0.0.1:9", Soniox(), Heard()).listen(trace="x", trace_audio=flag)
 
 
-def test_a_disk_that_fails_when_the_file_is_closed_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As a network's does, which only then says that there was no room. The session ends in order."""
+def test_a_disk_that_fails_on_close_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network file system may report a full disk only then. The session still ends completely."""
 
     class Late(io.FileIO):
         def close(self) -> None:
@@ -276,13 +274,13 @@ def test_a_disk_that_fails_when_the_file_is_closed_is_told(
         session.send(SECOND * 3)
         assert session.close() is True
     assert session.state is State.CLOSED
-    (told,) = heard.errors
-    assert "Disk quota exceeded" in str(told)
+    (error,) = heard.errors
+    assert "Disk quota exceeded" in str(error)
     assert heard.items[-1] == Closed(complete=True)
 
 
 class LiveScript:
-    """A microphone into which the script is spoken, faster than by people; holds when it is told to."""
+    """A live source of stamped audio, faster than speech. ``done`` is set at its end."""
 
     live = True
 
@@ -301,8 +299,11 @@ class LiveScript:
 
 
 @pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
-def test_a_long_time_without_a_gateway_loses_nothing(dialect: Any, tmp_path: Path) -> None:
-    """A second of memory, half a minute offline: every word once, at its time, and nothing left on disk."""
+def test_a_long_outage_loses_nothing(dialect: Any, tmp_path: Path) -> None:
+    """With a buffer of a second and half a minute offline, every word comes once, with the right time.
+
+    The spill file is deleted afterwards.
+    """
     script = Script.numbered(60, utterance=5)
     source = LiveScript(script, 31.0)
     came: List[int] = []
@@ -326,7 +327,7 @@ def test_a_long_time_without_a_gateway_loses_nothing(dialect: Any, tmp_path: Pat
     words = [word for each in listener.items if getattr(each, "is_final", False) for word in each.words]
     assert [word.text for word in words] == [word.text for word in script.words]
     for word, meant in zip(words, script.words):
-        # So little memory asks for a finalize every half second: one within a word makes it begin later.
+        # With this small buffer the client finalizes every half second. Within a word, this delays its start.
         assert word.start == pytest.approx(meant.start, abs=0.2), word
     assert listener.of(AudioLost) == [] and listener.errors == []
     assert len(listener.of(Reconnecting)) > 2
@@ -336,7 +337,7 @@ def test_a_long_time_without_a_gateway_loses_nothing(dialect: Any, tmp_path: Pat
 
 
 def test_a_session_that_gives_up_leaves_recordings(tmp_path: Path) -> None:
-    """The gateway does not come back: what it did not answer for can be transcribed another day."""
+    """If the gateway does not come back, the unacknowledged audio stays on disk as WAV files."""
     script = Script.numbered(20, utterance=5)
     source = LiveScript(script, 11.0)
     listener = Heard()
@@ -357,8 +358,8 @@ def test_a_session_that_gives_up_leaves_recordings(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["record", "trace"])
-def test_the_source_is_never_written_over(option: str, tmp_path: Path) -> None:
-    """Not by its own path and not through a link; it is refused before anything is opened."""
+def test_the_source_is_never_overwritten(option: str, tmp_path: Path) -> None:
+    """Listen refuses the source's own path, and a link to it, before it opens a file."""
     path, link = tmp_path / "talk.wav", tmp_path / "link.wav"
     with wave.open(str(path), "wb") as file:
         file.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -371,17 +372,17 @@ def test_the_source_is_never_written_over(option: str, tmp_path: Path) -> None:
     assert path.stat().st_size == 44 + len(SECOND)
 
 
-def test_record_and_trace_are_two_files(tmp_path: Path) -> None:
+def test_record_and_trace_cannot_be_the_same_file(tmp_path: Path) -> None:
     client = client_for("ws://127.0.0.1:9", Soniox(), Heard())
     with pytest.raises(ConfigurationError, match="same file"):
         client.listen(record=tmp_path / "x", trace=tmp_path / "x")
 
 
 @pytest.mark.parametrize("option", ["record", "trace", "spill"])
-def test_a_disk_that_hangs_holds_up_no_session(
+def test_a_hung_disk_does_not_block_a_session(
     option: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Every word is heard, ``close`` comes back, and the file that is not complete is reported."""
+    """Every word arrives, ``close`` returns, and the incomplete file is reported."""
     answers, hangs, write = threading.Event(), threading.Event(), writer_module.write_whole
 
     def hang(file: Any, data: bytes) -> None:

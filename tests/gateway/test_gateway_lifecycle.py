@@ -1,4 +1,4 @@
-"""Starting, stopping, engines of one's own, and the fixture."""
+"""Start, stop, custom engines, and the pytest fixture."""
 
 import contextlib
 import socket
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, List
 
 import pytest
-from talk import CLOSE, chunks, finals, reson8, silence, soniox, text
+from raw_client import CLOSE, chunks, finals, reson8, silence, soniox, text
 
 import slng_sync.gateway as gateway_package
 from slng_sync.audio.format import AudioFormat
@@ -23,7 +23,7 @@ pytest_plugins = ["pytester"]
 
 @pytest.fixture(autouse=True)
 def _package_can_be_imported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let programs that a test starts find the package, wherever they run."""
+    """Let the programs that a test starts import the package in any folder."""
     monkeypatch.setenv("PYTHONPATH", str(Path(gateway_package.__file__).parents[2]))
 
 
@@ -43,15 +43,15 @@ def test_stop_can_be_called_at_any_time() -> None:
 
 def test_a_stop_closes_open_connections_with_1001() -> None:
     with LocalGateway("script") as gateway:
-        with soniox(gateway) as talk:
-            talk.say(silence(0.5)).hear()
+        with soniox(gateway) as client:
+            client.send(silence(0.5)).receive()
             threading.Thread(target=gateway.stop).start()
-            talk.rest()
-            assert talk.close_code == 1001
+            client.receive_all()
+            assert client.close_code == 1001
         assert gateway.connections[0].wait_closed()
 
 
-def test_a_port_in_use_is_told_to_the_caller() -> None:
+def test_a_port_in_use_is_raised() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         gateway = LocalGateway("script", port=taken.getsockname()[1])
         with pytest.raises(OSError, match="in use"):
@@ -63,12 +63,12 @@ def test_many_gateways_and_connections() -> None:
     with LocalGateway("script") as one, LocalGateway("script") as two:
         assert one.url != two.url
         for _ in range(20):
-            with soniox(one) as talk:
-                assert text(talk.say(silence(1), "").rest()) == "one two"
+            with soniox(one) as client:
+                assert text(client.send(silence(1), "").receive_all()) == "one two"
         assert one.wait_idle() and len(one.connections) == 20 and two.connections == []
 
 
-def test_a_missing_package_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_package_raises_with_an_install_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r'pip install "slng-sync\[gateway\]"'):
         LocalGateway("script")
@@ -86,7 +86,7 @@ def test_a_program_that_forgets_to_stop_its_gateway_still_ends() -> None:
 
 
 class Counting:
-    """An engine that says how many seconds it has heard."""
+    """An engine whose only word is the length of the audio. It fails after three seconds."""
 
     abilities = frozenset({"diarization"})
     closed: List[bool] = []
@@ -112,44 +112,44 @@ class Counting:
         self.closed.append(True)
 
 
-def test_an_engine_of_ones_own() -> None:
+def test_a_custom_engine() -> None:
     Counting.closed.clear()
     with LocalGateway(Counting) as gateway:
-        with soniox(gateway, enable_speaker_diarization=True) as talk:
-            assert text(talk.say(silence(1), "").rest()) == "1s"
-        with reson8(gateway) as talk:
-            assert finals(talk.say(*chunks(silence(2)), CLOSE).rest()) == ["2s"]
-        with soniox(gateway, translation={"type": "one_way", "target_language": "fr"}) as talk:
-            assert "not supported" in talk.rest()[0]["error_message"]
+        with soniox(gateway, enable_speaker_diarization=True) as client:
+            assert text(client.send(silence(1), "").receive_all()) == "1s"
+        with reson8(gateway) as client:
+            assert finals(client.send(*chunks(silence(2)), CLOSE).receive_all()) == ["2s"]
+        with soniox(gateway, translation={"type": "one_way", "target_language": "fr"}) as client:
+            assert "not supported" in client.receive_all()[0]["error_message"]
         assert gateway.wait_idle() and len(Counting.closed) == 2
 
 
 def test_an_engine_that_fails_ends_its_stream(caplog: pytest.LogCaptureFixture) -> None:
     with LocalGateway(Counting) as gateway:
-        with soniox(gateway) as talk:
-            assert talk.say(silence(4)).rest()[-1]["error_code"] == 500
-        with reson8(gateway) as talk:
-            assert talk.say(silence(4)).rest()[-1]["code"] == "provider_error"
+        with soniox(gateway) as client:
+            assert client.send(silence(4)).receive_all()[-1]["error_code"] == 500
+        with reson8(gateway) as client:
+            assert client.send(silence(4)).receive_all()[-1]["code"] == "provider_error"
         assert gateway.wait_idle() and gateway.breaches == []
-    assert "engine of connection 1 failed" in caplog.text
+    assert "engine of connection 1 raised an error" in caplog.text
 
 
 def test_a_breach_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with LocalGateway("script") as gateway, soniox(gateway) as talk:
-        talk.say("").rest()
-    assert "Breach of the protocol by connection 1" in caplog.text
+    with LocalGateway("script") as gateway, soniox(gateway) as client:
+        client.send("").receive_all()
+    assert "The client broke the protocol on connection 1" in caplog.text
 
 
 def test_audio_is_kept_up_to_a_limit() -> None:
-    with LocalGateway("script", keep_audio=0.5) as gateway, soniox(gateway) as talk:
-        talk.say(*chunks(silence(1)), "").rest()
+    with LocalGateway("script", keep_audio=0.5) as gateway, soniox(gateway) as client:
+        client.send(*chunks(silence(1)), "").receive_all()
         assert len(gateway.connections[0].audio) == 16000 and gateway.connections[0].audio_seconds == 1.0
 
 
-def test_the_fixture_gives_a_gateway_and_fails_over_breaches(
+def test_the_fixture_yields_a_gateway_and_fails_over_breaches(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The same with the package installed, when the plugin would be there by itself, and without.
+    # Without autoload the test is the same whether the package is installed, with its plugin, or not.
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makepyfile(
         """
@@ -174,11 +174,11 @@ def test_the_fixture_gives_a_gateway_and_fails_over_breaches(
     )
     result = pytester.runpytest_subprocess("-p", "slng_sync.gateway.fixture", "--strict-markers")
     result.assert_outcomes(passed=3, errors=1)
-    result.stdout.fnmatch_lines(["*The protocol was broken*unknown path /nowhere*"])
+    result.stdout.fnmatch_lines(["*The client broke the protocol*unknown path /nowhere*"])
 
 
 @pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100, 48000])
-def test_the_cut_of_the_pieces_does_not_change_what_is_resampled(rate: int) -> None:
+def test_the_chunk_size_does_not_change_the_resampled_audio(rate: int) -> None:
     np: Any = pytest.importorskip("numpy")
     tone = (10000 * np.sin(2 * np.pi * 440 * np.arange(rate) / rate)).astype("<i2")
     stereo = np.repeat(tone, 2).tobytes()
@@ -193,22 +193,22 @@ def test_the_cut_of_the_pieces_does_not_change_what_is_resampled(rate: int) -> N
 
 
 def test_a_stop_does_not_wait_for_a_client_that_has_stopped_reading() -> None:
-    with LocalGateway("script") as gateway, soniox(gateway) as talk:
-        talk.say(silence(0.5)).hear()
+    with LocalGateway("script") as gateway, soniox(gateway) as client:
+        client.send(silence(0.5)).receive()
         began = time.monotonic()
         gateway.stop()
         assert time.monotonic() - began < 2.0
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.1], ids=["just now", "and says nothing"])
-def test_a_client_without_a_request_is_let_go(seconds: float) -> None:
-    """Nothing is left of it, neither a task nor a socket, nor the gateway's thread: it would be found."""
+@pytest.mark.parametrize("seconds", [0.0, 0.1], ids=["just connected", "idle"])
+def test_a_client_without_a_request_is_dropped(seconds: float) -> None:
+    """The gateway's thread ends and its sockets are closed. The fixture in conftest.py checks for leaks."""
     with LocalGateway("script") as server:
         host, _, port = server.url.replace("ws://", "").partition(":")
         with socket.create_connection((host, int(port)), timeout=10) as silent:
             time.sleep(seconds)
             server.stop()
             assert "slng-gateway" not in [thread.name for thread in threading.enumerate()]
-            # Reset, where it was not even accepted.
+            # A connection that was not accepted yet is reset.
             with contextlib.suppress(ConnectionResetError):
                 assert silent.recv(1) == b""

@@ -1,4 +1,4 @@
-"""Scripts: words by the amount of audio, and audio that says where it is."""
+"""Scripts, which release words by the amount of audio, and stamped audio, which carries its position."""
 
 import random
 from typing import Any, List, Tuple
@@ -6,7 +6,7 @@ from typing import Any, List, Tuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from talk import chunks, silence, soniox, tokens
+from raw_client import chunks, silence, soniox, tokens
 
 from slng_sync.audio.format import AudioFormat
 from slng_sync.errors import ConfigurationError
@@ -17,7 +17,7 @@ FORMAT = AudioFormat()
 
 
 def play(engine: ScriptEngine, pieces: List[bytes]) -> List[Tuple[str, float, float]]:
-    """Everything final that an engine hears in these pieces of audio."""
+    """Return the final words that an engine recognises in chunks of audio."""
     updates = [update for piece in pieces if piece for update in engine.audio(piece)] + engine.end()
     return [
         (word.text, round(word.start, 3), round(word.end, 3)) for update in updates for word in update.final
@@ -28,7 +28,7 @@ def engine(script: Script, clock: str, audio_format: AudioFormat = FORMAT) -> Sc
     return ScriptEngine(script, audio_format, StreamOptions("model"), clock)
 
 
-def test_numbered_words_are_single_and_unlike_all_others() -> None:
+def test_numbered_words_are_unique() -> None:
     words = [word.text for word in Script.numbered(2000).words]
     assert (
         words[:3] == ["one", "two", "three"] and words[20] == "twentyone" and words[110] == "onehundredeleven"
@@ -64,7 +64,7 @@ def test_a_gap_inside_a_chunk_is_seen(before: int, gap: int, after: int, zeros: 
     assert sum(run.frames for run in found) == before + zeros + after
     assert [run.offset for run in found] == sorted(run.offset for run in found)
     covered = sum(run.frames for run in found if run.position is not None)
-    # Where just as many frames are missing as there are zeros, each frame is in its place.
+    # If as many frames are missing as there are zeros, all frames keep their positions.
     assert gap == zeros or len(found) > 1
     assert abs(covered - before - after) <= 8
 
@@ -77,18 +77,18 @@ def test_stereo_and_other_rates_carry_the_position_too() -> None:
     assert Script.position_of(silence(1)) is None
 
 
-def test_on_the_content_clock_a_word_is_heard_where_its_audio_is() -> None:
+def test_on_the_content_clock_words_follow_their_audio() -> None:
     script = Script.numbered(10)
     whole = Script.audio(6.0)
     everything = play(engine(script, "content"), chunks(whole))
     assert [text for text, _, _ in everything] == script.text.split()
     assert everything[0] == ("one", 0.05, 0.4) and everything == play(engine(script, "connection"), [whole])
-    # A second connection that begins at 2.5 s hears the rest, on a clock of its own.
+    # A second connection that begins at 2.5 s gets the rest, with times on its own clock.
     rest = play(engine(script, "content"), chunks(Script.audio(3.5, start=2.5), 1998))
     assert rest[0] == ("six", 0.05, 0.4) and [text for text, _, _ in rest] == script.text.split()[5:]
 
 
-def test_audio_that_is_left_out_or_comes_twice_shows_in_the_words() -> None:
+def test_missing_and_repeated_audio_shows_in_the_words() -> None:
     script = Script.numbered(10)
     first, second = Script.audio(1.0), Script.audio(1.0, start=2.0)
     assert play(engine(script, "content"), [first, second]) == [
@@ -104,11 +104,11 @@ def test_audio_that_is_left_out_or_comes_twice_shows_in_the_words() -> None:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_whoever_sends_on_from_the_last_final_word_hears_each_word_once(seed: int) -> None:
-    """Cut at random places, go on from the end of the last final: nothing is lost, nothing doubled."""
+def test_resending_from_the_last_final_word_gives_each_word_once(seed: int) -> None:
+    """Connections are cut at random, and resume at the end of the last final: no word is lost or repeated."""
     chance = random.Random(seed)
     script = Script.numbered(40)
-    heard: List[Tuple[str, float]] = []
+    recognized: List[Tuple[str, float]] = []
     settled = 0.0
     while settled < script.words[-1].end - 0.01:
         base, one = settled, engine(script, "content")
@@ -116,17 +116,17 @@ def test_whoever_sends_on_from_the_last_final_word_hears_each_word_once(seed: in
             Script.audio(chance.uniform(0.6, 6.0), start=base), 2 * chance.randint(400, 4000)
         ):
             for word in (word for update in one.audio(piece) for word in update.final):
-                heard.append((word.text, round(base + word.start, 2)))
+                recognized.append((word.text, round(base + word.start, 2)))
                 settled = base + word.end
-    assert heard == [(word.text, round(word.start, 2)) for word in script.words]
+    assert recognized == [(word.text, round(word.start, 2)) for word in script.words]
 
 
-def test_the_gateway_hears_the_content_of_stamped_audio() -> None:
+def test_the_gateway_follows_stamped_audio() -> None:
     script = Script.numbered(20)
-    with LocalGateway("script", script=script, script_clock="content") as server, soniox(server) as talk:
-        heard = tokens(talk.say(*chunks(Script.audio(3.0, start=4.0)), "").rest())
-    assert "".join(token["text"] for token in heard).split() == script.text.split()[8:14]
-    assert heard[0]["start_ms"] == 50
+    with LocalGateway("script", script=script, script_clock="content") as server, soniox(server) as client:
+        recognized = tokens(client.send(*chunks(Script.audio(3.0, start=4.0)), "").receive_all())
+    assert "".join(token["text"] for token in recognized).split() == script.text.split()[8:14]
+    assert recognized[0]["start_ms"] == 50
 
 
 def test_a_wrong_clock_or_engine_is_a_configuration_error() -> None:

@@ -1,10 +1,10 @@
-"""Conversations in the Soniox dialect."""
+"""The gateway's Soniox dialect, message by message."""
 
 import struct
 from typing import Any, Dict
 
 import pytest
-from talk import CONFIG, FINALIZE, SECOND, SONIOX, Talk, chunks, silence, soniox, text, tokens
+from raw_client import CONFIG, FINALIZE, SECOND, SONIOX, RawClient, chunks, silence, soniox, text, tokens
 
 from slng_sync.gateway import Faults, LocalGateway, Script, ScriptWord
 
@@ -17,8 +17,8 @@ def gateway(script: Script = SCRIPT, **faults: Any) -> LocalGateway:
 
 def test_a_session_from_config_to_finished() -> None:
     with gateway() as server:
-        with soniox(server) as talk:
-            frames = talk.say(*chunks(silence(5)), "").rest()
+        with soniox(server) as client:
+            frames = client.send(*chunks(silence(5)), "").receive_all()
         assert text(frames) == "hello everybody, this is a test. thank you"
         assert frames[-1] == {
             "tokens": [],
@@ -26,7 +26,7 @@ def test_a_session_from_config_to_finished() -> None:
             "total_audio_proc_ms": 5000,
             "finished": True,
         }
-        assert talk.close_code == 1000
+        assert client.close_code == 1000
         assert server.wait_idle() and server.breaches == []
         record = server.connections[0]
         assert record.config == CONFIG and record.model == "soniox/speech-ai:rt-v4"
@@ -36,8 +36,8 @@ def test_a_session_from_config_to_finished() -> None:
 
 
 def test_finals_come_once_and_before_non_finals() -> None:
-    with gateway() as server, soniox(server) as talk:
-        frames = talk.say(*chunks(silence(5)), "").rest()
+    with gateway() as server, soniox(server) as client:
+        frames = client.send(*chunks(silence(5)), "").receive_all()
     for frame in frames:
         finality = [token["is_final"] for token in frame["tokens"]]
         assert finality == sorted(finality, reverse=True)
@@ -48,54 +48,54 @@ def test_finals_come_once_and_before_non_finals() -> None:
 
 
 def test_finalize_makes_everything_final_and_answers_with_fin() -> None:
-    with gateway() as server, soniox(server) as talk:
-        talk.say(silence(0.8), FINALIZE)
-        frame = talk.until(lambda frame: "<fin>" in text([frame]))
+    with gateway() as server, soniox(server) as client:
+        client.send(silence(0.8), FINALIZE)
+        frame = client.receive_until(lambda frame: "<fin>" in text([frame]))
         assert text([frame]) == "hello everybody,<fin>"
         assert frame["final_audio_proc_ms"] == frame["total_audio_proc_ms"] == 800
-        frame = talk.say({"type": "finalize", "trailing_silence_ms": 200}).hear()
+        frame = client.send({"type": "finalize", "trailing_silence_ms": 200}).receive()
         assert frame["tokens"] == [{"text": "<fin>", "is_final": True}]
         assert server.breaches == []
 
 
-def test_endpoints_are_told_only_if_they_were_asked_for() -> None:
+def test_endpoints_come_only_on_request() -> None:
     with gateway() as server:
-        with soniox(server, enable_endpoint_detection=True) as talk:
-            assert "test.<end> thank you" in text(talk.say(*chunks(silence(5)), "").rest())
-        with soniox(server) as talk:
-            assert "<end>" not in text(talk.say(*chunks(silence(5)), "").rest())
+        with soniox(server, enable_endpoint_detection=True) as client:
+            assert "test.<end> thank you" in text(client.send(*chunks(silence(5)), "").receive_all())
+        with soniox(server) as client:
+            assert "<end>" not in text(client.send(*chunks(silence(5)), "").receive_all())
 
 
 @pytest.mark.parametrize("end", ["", b"", {"type": ""}])
-def test_every_form_of_the_end_of_stream_is_taken(end: Any) -> None:
+def test_every_form_of_the_end_of_stream_is_accepted(end: Any) -> None:
     with gateway() as server:
-        with soniox(server) as talk:
-            frames = talk.say(silence(1), end).rest()
+        with soniox(server) as client:
+            frames = client.send(silence(1), end).receive_all()
         assert frames[-1]["finished"] and server.wait_idle() and not server.breaches
 
 
 def test_the_end_of_a_stream_without_audio_is_an_error() -> None:
     with gateway() as server:
-        with soniox(server) as talk:
-            (frame,) = talk.say("").rest()
+        with soniox(server) as client:
+            (frame,) = client.send("").receive_all()
         assert frame["error_code"] == 400 and frame["error_message"] == "No audio received."
-        assert talk.close_code == 1000 and "without any audio" in server.breaches[0]
+        assert client.close_code == 1000 and "without any audio" in server.breaches[0]
 
 
 @pytest.mark.parametrize("forms", [({"type": ""}, ""), ("", {"type": ""}), ({"type": ""}, b"")], ids=str)
-def test_the_end_may_be_said_once_more_in_another_form(forms: Any) -> None:
-    """As a client does that has waited two seconds for the answer to the first."""
+def test_the_end_may_be_repeated_in_another_form(forms: Any) -> None:
+    """A client does this if the first form is not answered within two seconds."""
     with gateway() as server:
-        with soniox(server) as talk:
-            frames = talk.say(silence(1), *forms).rest()
+        with soniox(server) as client:
+            frames = client.send(silence(1), *forms).receive_all()
         assert frames[-1]["finished"] and server.wait_idle() and not server.breaches
 
 
-def test_whatever_follows_the_end_of_stream_is_a_breach() -> None:
+def test_a_message_after_the_end_of_stream_is_a_breach() -> None:
     with gateway(finished="missing") as server:
-        with soniox(server) as talk:
-            # In one piece, so that the rest is there before the gateway has answered.
-            talk.say(silence(1), "", {"type": "keepalive"}, silence(0.1)).rest()
+        with soniox(server) as client:
+            # Sent at once, so that the gateway has all messages before it closes.
+            client.send(silence(1), "", {"type": "keepalive"}, silence(0.1)).receive_all()
         assert server.wait_idle() and "after the end of stream" in server.breaches[0]
 
 
@@ -110,12 +110,12 @@ def test_speakers_languages_and_translation_come_from_the_script() -> None:
     translation = {"type": "one_way", "target_language": "fr"}
     with gateway(script) as server, soniox(
         server, enable_speaker_diarization=True, translation=translation
-    ) as talk:
-        heard = tokens(talk.say(silence(3), "").rest())
-    assert [t["text"] for t in heard] == ["hello", " ev", "eryone", " merci", "bonjour", " à", " tous"]
-    assert [t["speaker"] for t in heard] == ["1", "1", "1", "2", "1", "1", "1"]
-    assert [t["translation_status"] for t in heard] == ["original"] * 3 + ["none"] + ["translation"] * 3
-    assert heard[-1] == {
+    ) as client:
+        received = tokens(client.send(silence(3), "").receive_all())
+    assert [t["text"] for t in received] == ["hello", " ev", "eryone", " merci", "bonjour", " à", " tous"]
+    assert [t["speaker"] for t in received] == ["1", "1", "1", "2", "1", "1", "1"]
+    assert [t["translation_status"] for t in received] == ["original"] * 3 + ["none"] + ["translation"] * 3
+    assert received[-1] == {
         "text": " tous",
         "is_final": True,
         "speaker": "1",
@@ -123,13 +123,13 @@ def test_speakers_languages_and_translation_come_from_the_script() -> None:
         "language": "fr",
         "source_language": "en",
     }
-    assert heard[3]["language"] == "fr"
+    assert received[3]["language"] == "fr"
 
 
-def test_plain_tokens_carry_nothing_that_was_not_asked_for() -> None:
-    with gateway() as server, soniox(server) as talk:
-        heard = tokens(talk.say(silence(2), "").rest())
-    assert set(heard[0]) == {"text", "start_ms", "end_ms", "confidence", "is_final"}
+def test_plain_tokens_have_no_optional_fields() -> None:
+    with gateway() as server, soniox(server) as client:
+        received = tokens(client.send(silence(2), "").receive_all())
+    assert set(received[0]) == {"text", "start_ms", "end_ms", "confidence", "is_final"}
 
 
 BAD_CONFIGS: Dict[str, Dict[str, Any]] = {
@@ -158,9 +158,9 @@ BAD_CONFIGS: Dict[str, Dict[str, Any]] = {
 @pytest.mark.parametrize("config", BAD_CONFIGS.values(), ids=BAD_CONFIGS)
 def test_a_wrong_config_is_refused_and_reported(config: Dict[str, Any]) -> None:
     with gateway() as server:
-        with soniox(server, **config) as talk:
-            (frame,) = talk.rest()
-        assert frame["error_code"] == 400 and frame["tokens"] == [] and talk.close_code == 1000
+        with soniox(server, **config) as client:
+            (frame,) = client.receive_all()
+        assert frame["error_code"] == 400 and frame["tokens"] == [] and client.close_code == 1000
         assert len(server.breaches) == 1 and "secret" not in server.breaches[0]
 
 
@@ -172,8 +172,8 @@ def test_a_wrong_config_is_refused_and_reported(config: Dict[str, Any]) -> None:
     ],
 )
 def test_raw_audio_needs_rate_and_channels(key: str, message: str) -> None:
-    with gateway() as server, soniox(server, without=key) as talk:
-        assert talk.rest()[0]["error_message"] == message
+    with gateway() as server, soniox(server, without=key) as client:
+        assert client.receive_all()[0]["error_message"] == message
 
 
 def test_a_full_config_is_accepted() -> None:
@@ -192,8 +192,8 @@ def test_a_full_config_is_accepted() -> None:
             max_endpoint_delay_ms=3000,
             client_reference_id="x" * 256,
             translation={"type": "two_way", "language_a": "en", "language_b": "de"},
-        ) as talk:
-            assert talk.say(silence(1), "").rest()[-1]["finished"]
+        ) as client:
+            assert client.send(silence(1), "").receive_all()[-1]["finished"]
         assert server.breaches == []
 
 
@@ -211,20 +211,20 @@ def test_a_full_config_is_accepted() -> None:
 )
 def test_a_wrong_message_ends_the_session(message: Any, complaint: str) -> None:
     with gateway() as server:
-        with soniox(server) as talk:
-            frames = talk.say(silence(0.1), message).rest()
+        with soniox(server) as client:
+            frames = client.send(silence(0.1), message).receive_all()
         assert frames[-1]["error_message"] == complaint and len(server.breaches) == 1
 
 
 def test_the_first_message_is_the_config() -> None:
     for first in (silence(0.1), "", "hello", "[]"):
-        with gateway() as server, Talk(server, SONIOX) as talk:
-            assert talk.say(first).rest()[0]["error_message"] == "Start request is malformed."
+        with gateway() as server, RawClient(server, SONIOX) as client:
+            assert client.send(first).receive_all()[0]["error_message"] == "Start request is malformed."
 
 
 def test_keepalive_is_not_answered() -> None:
-    with gateway() as server, soniox(server) as talk:
-        frames = talk.say({"type": "keepalive"}, silence(0.1), {"type": "keepalive"}, "").rest()
+    with gateway() as server, soniox(server) as client:
+        frames = client.send({"type": "keepalive"}, silence(0.1), {"type": "keepalive"}, "").receive_all()
         assert [frame["tokens"] for frame in frames] == [[]] and not server.breaches
 
 
@@ -233,16 +233,16 @@ def test_a_wav_brings_its_own_format() -> None:
     stream = header + b"LIST\x03\x00\x00\x00abc\x00" + b"data\xff\xff\xff\xff" + bytes(3 * SECOND)
     with gateway() as server:
         settings = {key: CONFIG[key] for key in ("type", "model")}
-        with Talk(server, SONIOX) as talk:
-            talk.say({**settings, "audio_format": "auto"}, *chunks(stream, 997), "")
-            frames = talk.rest()
+        with RawClient(server, SONIOX) as client:
+            client.send({**settings, "audio_format": "auto"}, *chunks(stream, 997), "")
+            frames = client.receive_all()
         assert frames[-1]["total_audio_proc_ms"] == 3000 and "hello" in text(frames)
-        with Talk(server, SONIOX) as talk:
-            frames = talk.say({**settings, "audio_format": "auto"}, b"ID3\x03" + bytes(100)).rest()
+        with RawClient(server, SONIOX) as client:
+            frames = client.send({**settings, "audio_format": "auto"}, b"ID3\x03" + bytes(100)).receive_all()
         assert "decode" in frames[0]["error_message"]
         assert server.breaches == []
 
 
 def test_other_raw_formats_are_counted_by_the_script() -> None:
-    with gateway() as server, soniox(server, audio_format="mulaw", sample_rate=8000) as talk:
-        assert talk.say(bytes(8000), "").rest()[-1]["total_audio_proc_ms"] == 1000
+    with gateway() as server, soniox(server, audio_format="mulaw", sample_rate=8000) as client:
+        assert client.send(bytes(8000), "").receive_all()[-1]["total_audio_proc_ms"] == 1000

@@ -1,4 +1,4 @@
-"""The request for a WebSocket: what is let in, what is not, and with which answer."""
+"""The upgrade request: which ones the gateway accepts, and how it refuses the others."""
 
 import json
 import ssl
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import websocket
-from talk import RESON8, SONIOX, Talk, silence, soniox, text
+from raw_client import RESON8, SONIOX, RawClient, silence, soniox, text
 
 from slng_sync.gateway import Faults, LocalGateway
 
@@ -16,7 +16,7 @@ def refused(
     server: LocalGateway, path: str = SONIOX, **options: Any
 ) -> websocket.WebSocketBadStatusException:
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
-        Talk(server, path, **options)
+        RawClient(server, path, **options)
     return caught.value
 
 
@@ -33,23 +33,23 @@ def test_an_unknown_path_is_404(path: str) -> None:
         assert server.connections[0].status == 404 and "unknown path" in server.breaches[0]
 
 
-def test_a_key_is_wanted_and_any_will_do_unless_one_was_set() -> None:
+def test_any_key_is_accepted_unless_one_is_set() -> None:
     with LocalGateway("script", api_key="right") as server:
         assert refused(server, key="wrong").status_code == 401
         assert server.breaches == []
         assert refused(server, key="").status_code == 401
         assert "no API key" in server.breaches[0]
-        Talk(server, RESON8, key="right").__exit__(None, None, None)
+        RawClient(server, RESON8, key="right").__exit__(None, None, None)
         assert [record.status for record in server.connections] == [401, 401, 101]
 
 
-def test_the_key_may_be_asked_for_in_the_query_or_not_at_all() -> None:
+def test_the_key_may_be_expected_in_the_query_or_not_at_all() -> None:
     with LocalGateway(
         "script", faults=[Faults(key_check="query"), Faults(key_check="query"), Faults(key_check="off")]
     ) as server:
         assert refused(server).status_code == 401
-        Talk(server, SONIOX + "?token=abc").__exit__(None, None, None)
-        Talk(server, SONIOX, key="").__exit__(None, None, None)
+        RawClient(server, SONIOX + "?token=abc").__exit__(None, None, None)
+        RawClient(server, SONIOX, key="").__exit__(None, None, None)
 
 
 @pytest.mark.parametrize(("path", "part"), [(RESON8, "na"), (SONIOX, "me"), (SONIOX, "")])
@@ -66,21 +66,21 @@ def test_world_parts_regions_and_ids_pass() -> None:
         "X-SLNG-Session-Id": "x" * 128,
     }
     with LocalGateway("script") as server:
-        Talk(server, SONIOX, header=header).__exit__(None, None, None)
+        RawClient(server, SONIOX, header=header).__exit__(None, None, None)
         assert server.breaches == [] and server.connections[0].headers["x-world-part-override"] == "ap"
         assert refused(server, header={"X-SLNG-Agent-Id": "a,b"}).status_code == 400
 
 
 def test_offering_compression_is_reported() -> None:
     with LocalGateway("script") as server:
-        Talk(server, SONIOX, header={"Sec-WebSocket-Extensions": "permessage-deflate"}).__exit__(
+        RawClient(server, SONIOX, header={"Sec-WebSocket-Extensions": "permessage-deflate"}).__exit__(
             None, None, None
         )
         assert "extensions" in server.breaches[0]
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 422, 425, 429, 500, 503])
-def test_any_status_can_be_asked_for(status: int) -> None:
+def test_an_upgrade_can_be_refused_with_any_status(status: int) -> None:
     with LocalGateway("script", faults=Faults(upgrade_status=status, retry_after=7)) as server:
         error = refused(server)
         assert error.status_code == status and (error.resp_headers or {})["retry-after"] == "7"
@@ -106,31 +106,31 @@ def test_the_upgrade_can_be_dropped_or_delayed() -> None:
         "script", faults=[Faults(upgrade_drop=True), Faults(upgrade_delay=5), Faults()]
     ) as server:
         with pytest.raises((websocket.WebSocketException, OSError)):
-            Talk(server, SONIOX)
+            RawClient(server, SONIOX)
         with pytest.raises(websocket.WebSocketTimeoutException):
-            Talk(server, SONIOX, timeout=0.2)
-        with soniox(server) as talk:
-            assert talk.say(silence(1), "").rest()[-1]["finished"]
+            RawClient(server, SONIOX, timeout=0.2)
+        with soniox(server) as client:
+            assert client.send(silence(1), "").receive_all()[-1]["finished"]
 
 
 def test_a_key_can_be_refused_at_the_upgrade_or_by_a_frame() -> None:
     with LocalGateway("script", faults=Faults(key_refused="at_upgrade")) as server:
         assert refused(server).status_code == 401
     with LocalGateway("script", faults=Faults(key_refused="in_band")) as server:
-        with soniox(server) as talk:
-            assert talk.rest()[0]["error_code"] == 401
-        assert talk.close_code == 1000
-        with Talk(server, RESON8) as talk:
-            talk.say(
+        with soniox(server) as client:
+            assert client.receive_all()[0]["error_code"] == 401
+        assert client.close_code == 1000
+        with RawClient(server, RESON8) as client:
+            client.send(
                 {"type": "init", "config": {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1}}
             )
-            assert talk.rest()[0]["code"] == "auth_error"
-        assert talk.close_code == 1008 and server.breaches == []
+            assert client.receive_all()[0]["code"] == "auth_error"
+        assert client.close_code == 1008 and server.breaches == []
 
 
 def test_tls(tmp_path: Any) -> None:
     with warnings.catch_warnings():
-        # What it is built on warns of the oldest Pythons.
+        # A dependency of trustme warns on the oldest Pythons.
         warnings.simplefilter("ignore")
         trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
@@ -145,6 +145,6 @@ def test_tls(tmp_path: Any) -> None:
     for tls in (context, (str(chain), str(key))):
         with LocalGateway("script", tls=tls) as server:
             assert server.url.startswith("wss://")
-            with soniox(server, talk={"sslopt": {"context": trust}}) as talk:
-                assert text(talk.say(silence(1), "").rest()) == "one two"
+            with soniox(server, connect={"sslopt": {"context": trust}}) as client:
+                assert text(client.send(silence(1), "").receive_all()) == "one two"
             assert server.wait_idle() and server.breaches == []

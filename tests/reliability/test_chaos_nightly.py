@@ -1,8 +1,8 @@
-"""Cuts of every kind, by the hundred: every word once, in order, at its time.
+"""Hundreds of cuts of every kind: every word comes once, in order, with the right time.
 
-``tests/end_to_end/test_reconnect.py`` has a dozen cuts on a plain connection for each of its seeds. Here
-are others, by TLS too. With ``SLNG_NIGHTLY=1`` each run draws fresh seeds and makes hundreds of cuts;
-``SLNG_SEED=n`` repeats one. A failure names its seed.
+``tests/end_to_end/test_reconnect.py`` makes a dozen cuts per seed on a plain connection. The tests here use
+other seeds, and TLS too. With ``SLNG_NIGHTLY=1`` each run draws new seeds and makes hundreds of cuts.
+``SLNG_SEED=n`` repeats one. A failure prints its seed.
 """
 
 import os
@@ -23,7 +23,7 @@ SECONDS_PER_CUT = 6.0
 
 
 def seeds() -> List[int]:
-    """Those to try: one that is asked for, fresh ones at night, else always the same."""
+    """Return the seeds to try: the given one, new ones at night, else always the same."""
     asked = os.environ.get("SLNG_SEED")
     if asked:
         return [int(asked)]
@@ -34,8 +34,8 @@ def seeds() -> List[int]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", seeds())
 def test_many_cuts(way: Any, dialect: Dialect, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Resets, closes of every code, stalls, silence, refused upgrades, odd frames: every word once."""
-    # Some draws fail many times in a row: they are not to wait half a minute for each.
+    """With resets, closes, stalls, mute servers, refused upgrades and odd messages, every word comes once."""
+    # Some seeds fail many times in a row, and would wait half a minute each time.
     monkeypatch.setattr(retry, "LONGEST", 1.0)
     rng = random.Random(seed)
     seconds = CUTS * SECONDS_PER_CUT
@@ -50,7 +50,7 @@ def test_many_cuts(way: Any, dialect: Dialect, seed: int, monkeypatch: pytest.Mo
             max_attempts=200,
             ping_interval=0.5,
             ping_timeout=0.5,
-            # Room for all of it: what a full buffer costs is in test_full_buffer.py.
+            # Room for all of the audio. The case of a full buffer is in test_full_buffer.py.
             buffer_seconds=3600,
         )
         with client.listen() as session:

@@ -1,10 +1,12 @@
-"""How live speech clients fail, row by row: each in both dialects, plain and by TLS.
+"""The known failures of live speech clients, one per test, each in both dialects, plain and with TLS.
 
-Some rows are held elsewhere in more forms than here. All kinds of servers that never answer, proxies and name
-servers included, are in ``tests/transport/test_upgrade.py`` and ``test_tls.py``; those that do not let a
-session end, in ``test_stop.py``; all the places where a key might show, in ``test_secrets.py``. What they
-hold on a plain connection only, or for one dialect, is repeated here.
-The figures that ``-rP`` shows are those in ``docs/reliability.md``.
+Other tests cover more forms of some failures, but only plain or in one dialect:
+
+- ``tests/transport/test_upgrade.py`` and ``test_tls.py``: servers, proxies and name servers without an answer
+- ``tests/transport/test_stop.py``: servers that do not let a session end
+- ``tests/transport/test_secrets.py``: all places where a key might appear
+
+``-rP`` prints the figures in ``docs/reliability.md``.
 """
 
 import contextlib
@@ -43,18 +45,18 @@ from slng_sync.gateway import Faults, Script, Trouble
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-KEY = "key-that-nobody-may-see"
+KEY = "key-that-must-stay-secret"
 SLACK = 1.0
-"""Seconds that a busy machine may add to a limit."""
+"""Seconds that a busy machine may add to a timeout."""
 
 
-class Took:
-    """Measures the inside of a ``with``, and bounds it."""
+class TimeLimit:
+    """A context manager that measures its block, and fails above a limit in seconds."""
 
     def __init__(self, what: str, limit: float) -> None:
         self._what, self._limit = what, limit
 
-    def __enter__(self) -> "Took":
+    def __enter__(self) -> "TimeLimit":
         self._begun = time.monotonic()
         return self
 
@@ -65,7 +67,7 @@ class Took:
 
 
 def test_a_callback_raises(way: Any, dialect: Dialect) -> None:
-    """It is told to on_error, the other callbacks run, and the session goes on."""
+    """The error goes to on_error, the other callbacks run, and the session goes on."""
     heard = Heard()
     script = Script.numbered(8, utterance=2)
 
@@ -87,7 +89,7 @@ def test_a_callback_raises(way: Any, dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("stop", ["close", "abort"])
 def test_stop_inside_a_callback(way: Any, dialect: Dialect, stop: str) -> None:
-    """It does not wait there, nothing is raised, and the session ends."""
+    """It does not wait and raises nothing, and the session ends."""
     heard = Heard()
     script = Script.numbered(8, utterance=2)
     with way.gateway(script) as server:
@@ -95,28 +97,28 @@ def test_stop_inside_a_callback(way: Any, dialect: Dialect, stop: str) -> None:
         session = client.listen()
         client.on_final(lambda transcript: getattr(session, stop)())
         session.send(script.audio(2.0, session.audio_format))
-        with Took(f"{stop}() inside a callback", 5.0):
+        with TimeLimit(f"{stop}() inside a callback", 5.0):
             session.wait(10)
     assert heard.errors == []
     assert heard.items[-1] == Closed(complete=stop == "close")
 
 
 def test_the_server_stops_reading(way: Any, dialect: Dialect) -> None:
-    """The socket and the buffer are full, the sender waits: close returns within its timeout."""
+    """The socket and the buffer are full, and ``send`` times out. Close returns within its timeout."""
     with way.gateway(Script.numbered(10), Faults(trouble=Trouble.freeze(0.1))) as server:
         client = way.client(server.url, dialect, Heard(), buffer_seconds=1.0, chunk_seconds=0.5)
         session = client.listen(sample_rate=48000)
         with pytest.raises(WaitTimeout):
             for _ in range(400):
-                # More than the message cap would make it wait.
+                # Large messages, so that the socket and the buffer fill before the rate limit applies.
                 session.send(bytes(96000), timeout=0.5)
-        with Took("close(timeout=1.0) against a server that stopped reading", 1.0 + SLACK):
+        with TimeLimit("close(timeout=1.0) against a server that stopped reading", 1.0 + SLACK):
             assert session.close(timeout=1.0) is False
 
 
 @pytest.mark.parametrize("cut", ["reset", "close 1011"])
 def test_the_connection_breaks_in_mid_stream(way: Any, dialect: Dialect, cut: str) -> None:
-    """A TCP reset, or a close with an error: nothing is lost or doubled, and it is no error."""
+    """After a TCP reset or a close with an error nothing is lost or repeated, and no error is reported."""
     script = Script.numbered(20, utterance=5)
     heard = Heard()
     trouble = Trouble.drop(4.3) if cut == "reset" else Trouble.close(4.3, 1011, "upstream")
@@ -130,28 +132,28 @@ def test_the_connection_breaks_in_mid_stream(way: Any, dialect: Dialect, cut: st
     print(f"outage: {heard.of(Reconnected)[0].outage * 1000:.0f} ms")
 
 
-def test_a_dead_link_is_noticed(way: Any, dialect: Dialect) -> None:
-    """Not even a pong comes: it is noticed within ping_interval and ping_timeout, and replaced."""
+def test_a_dead_link_is_detected(way: Any, dialect: Dialect) -> None:
+    """Without even a pong, the connection is replaced within ping_interval and ping_timeout."""
     script = Script.numbered(20, utterance=5)
     heard = Heard()
     with way.gateway(script, [Faults(trouble=Trouble.mute(4.1)), Faults()]) as server:
         client = way.client(server.url, dialect, heard, ping_interval=0.5, ping_timeout=0.5)
         with client.listen() as session:
             speak(session, script, 11.0)
-            with Took("dead link noticed, with ping_interval=0.5 and ping_timeout=0.5", 1.0 + SLACK):
+            with TimeLimit("dead link noticed, with ping_interval=0.5 and ping_timeout=0.5", 1.0 + SLACK):
                 heard.wait_for(lambda: heard.of(Reconnecting))
             heard.wait_for(lambda: heard.of(Reconnected))
     assert_all_heard(heard, script, 20)
 
 
-def test_a_final_that_comes_late(way: Any, dialect: Dialect) -> None:
-    """The last words come two seconds after close was called: they are delivered, and close says True."""
+def test_a_late_final(way: Any, dialect: Dialect) -> None:
+    """Words that come two seconds after the call of close are delivered, and close returns True."""
     script = Script.numbered(4)
     heard = Heard()
     with way.gateway(script, Faults(trouble=Trouble.stall(1.9, 2.0))) as server:
         session = way.client(server.url, dialect, heard).listen()
         speak(session, script, 2.0)
-        with Took("close() with words that come 2 s late", 4.0):
+        with TimeLimit("close() with words that come 2 s late", 4.0):
             assert session.close() is True
     assert_all_heard(heard, script, 4)
 
@@ -160,16 +162,18 @@ def test_nothing_answers_the_handshake(way: Any, dialect: Dialect) -> None:
     """Listen raises after connect_timeout."""
     with way.gateway(Script.numbered(1), Faults(upgrade_delay=60)) as server:
         client = way.client(server.url, dialect, connect_timeout=0.5)
-        with Took("listen() with connect_timeout=0.5", 0.5 + SLACK), pytest.raises(ConnectError) as caught:
+        with TimeLimit("listen() with connect_timeout=0.5", 0.5 + SLACK), pytest.raises(
+            ConnectError
+        ) as caught:
             client.listen()
     assert caught.value.retryable
 
 
-def test_a_key_that_is_refused(way: Any, dialect: Dialect) -> None:
-    """An AuthenticationError with the server's words, at once and after one attempt."""
+def test_a_refused_key(way: Any, dialect: Dialect) -> None:
+    """Listen raises an AuthenticationError with the server's message, at once and without a retry."""
     faults = Faults(upgrade_status=401, upgrade_body='{"error": "key expired on Monday"}')
     with way.gateway(Script.numbered(1), faults) as server:
-        with Took("401", SLACK), pytest.raises(AuthenticationError) as caught:
+        with TimeLimit("401", SLACK), pytest.raises(AuthenticationError) as caught:
             way.client(server.url, dialect).listen()
         assert len(server.connections) == 1
     assert (caught.value.status, caught.value.retryable) == (401, False)
@@ -178,7 +182,7 @@ def test_a_key_that_is_refused(way: Any, dialect: Dialect) -> None:
 
 @pytest.mark.parametrize("server_is", ["well", "mute"])
 def test_the_program_ends_without_close(way: Any, dialect: Dialect, server_is: str) -> None:
-    """It drains, two seconds at most: the words are delivered where the server gives them."""
+    """The session drains for at most two seconds, and delivers the words that the server sends."""
     script = Script.from_text("last words")
     faults = Faults(trouble=Trouble.mute(0.1)) if server_is == "mute" else Faults()
     with way.gateway(script, faults, script_clock="connection") as server:
@@ -208,8 +212,8 @@ def test_the_program_ends_without_close(way: Any, dialect: Dialect, server_is: s
         assert finals == ["last words"]
 
 
-def test_twenty_opens_and_closes(way: Any, dialect: Dialect) -> None:
-    """No thread and no descriptor is left."""
+def test_twenty_sessions_leave_nothing_behind(way: Any, dialect: Dialect) -> None:
+    """No thread and no file descriptor is left."""
     script = Script.numbered(2)
     with way.gateway(script) as server:
         client = way.client(server.url, dialect)
@@ -229,7 +233,7 @@ def test_twenty_opens_and_closes(way: Any, dialect: Dialect) -> None:
 
 
 def left() -> List[int]:
-    """How many threads, and how many descriptors where that can be counted."""
+    """Return the number of threads, and of file descriptors (0 without /proc)."""
     proc = Path("/proc/self/fd")
     return [threading.active_count(), len(list(proc.iterdir())) if proc.exists() else 0]
 
@@ -237,7 +241,7 @@ def left() -> List[int]:
 def test_the_key_is_in_no_debug_log(
     way: Any, dialect: Dialect, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Everything is logged, the library's trace as well: a session, a reconnect, a refusal."""
+    """A session, a reconnect and a refusal, with all logging and the library's trace, never show the key."""
     caplog.set_level(logging.DEBUG)
     script = Script.numbered(8, utterance=2)
     heard = Heard()
@@ -257,7 +261,7 @@ def test_the_key_is_in_no_debug_log(
         websocket.enableTrace(False)
         library.level, library.handlers = before
     printed = capfd.readouterr()
-    # The server of the test logs what it was sent; the promise is about the client.
+    # The test's server may log what it receives. The promise is about the client.
     records = [each for each in caplog.records if not each.name.startswith("websockets")]
     logged = "".join(f"{each.getMessage()} {each.exc_text}" for each in records)
     for text in (logged, printed.out, printed.err, repr(heard.items), repr(client), str(refused.value)):
@@ -266,7 +270,7 @@ def test_the_key_is_in_no_debug_log(
 
 
 def test_a_redirect_is_not_followed(way: Any, dialect: Dialect) -> None:
-    """The key goes to the server that was meant, and to no other."""
+    """The key is sent only to the configured server."""
     with redirecting(way.tls) as (url, asked), way.gateway(Script.numbered(1)) as elsewhere:
         asked.append(elsewhere.url)
         with pytest.raises(ConnectError, match="Redirects are not followed") as caught:
@@ -278,7 +282,10 @@ def test_a_redirect_is_not_followed(way: Any, dialect: Dialect) -> None:
 
 @contextlib.contextmanager
 def redirecting(tls: Optional[ssl.SSLContext]) -> Iterator[Any]:
-    """A server that sends everybody to the first address in the list it yields, and notes that it did."""
+    """Run a server that redirects one request to the first address in the list that it yields.
+
+    It appends the request to the list.
+    """
     asked: List[str] = []
 
     def serve() -> None:
@@ -304,7 +311,7 @@ def redirecting(tls: Optional[ssl.SSLContext]) -> Iterator[Any]:
 
 
 class Live:
-    """A source that cannot wait, faster than any gateway reads."""
+    """A live source, faster than any gateway reads."""
 
     live = True
     audio_format = AudioFormat(48000, 1)
@@ -320,8 +327,8 @@ class Live:
                 self.most_buffered = max(self.most_buffered, self.session.stats.buffered)
 
 
-def test_the_send_buffer_is_bounded_and_its_loss_told(way: Any, dialect: Dialect) -> None:
-    """The server does not read, the microphone goes on: a second is kept, each second lost is told."""
+def test_the_send_buffer_is_bounded_and_its_loss_reported(way: Any, dialect: Dialect) -> None:
+    """The server does not read, and the source goes on. A second is kept, all other audio reported lost."""
     heard = Heard()
     source = Live()
     with way.gateway(Script.numbered(10), Faults(trouble=Trouble.freeze(0.1))) as server:
@@ -333,9 +340,11 @@ def test_the_send_buffer_is_bounded_and_its_loss_told(way: Any, dialect: Dialect
             time.sleep(0.01)
         session.abort()
     stats = session.stats
-    told = sum(event.seconds for event in heard.of(AudioLost))
-    print(json.dumps({"captured": stats.captured, "sent": stats.sent, "lost": stats.lost, "told": told}))
+    reported = sum(event.seconds for event in heard.of(AudioLost))
+    print(
+        json.dumps({"captured": stats.captured, "sent": stats.sent, "lost": stats.lost, "reported": reported})
+    )
     assert stats.captured == 150
     assert stats.lost > 0
-    assert told == pytest.approx(stats.lost)
+    assert reported == pytest.approx(stats.lost)
     assert source.most_buffered <= 1.5

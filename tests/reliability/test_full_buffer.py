@@ -1,4 +1,4 @@
-"""A program that sends faster than the gateway takes it, and a connection that breaks meanwhile."""
+"""A program sends faster than the gateway accepts audio, and the connection breaks."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from slng_sync.gateway import Faults, Script, Trouble
 
 
 def test_a_source_that_can_wait_loses_nothing(way: Any, dialect: Dialect) -> None:
-    """``send`` waits for room, so there is always room to keep what was sent and not been acknowledged."""
+    """``send`` waits for room, so audio that was sent but not acknowledged is never dropped."""
     script = Script.numbered(140, utterance=8)
     heard = Heard()
     with way.gateway(script, [Faults(trouble=Trouble.drop(40.3)), Faults()]) as server:

@@ -1,8 +1,9 @@
-"""A session without sockets and threads, against a server that answers late and is cut off at any moment.
+"""A model of a session, without sockets and threads, with a server that answers late and breaks connections.
 
-Send queue, exchange, decoder, seam and delivery are the real ones, put together as a stream does. What the
-server hears follows from the stamps in the audio, what it says is written here, so that it may leave out
-words and times. ``HYPOTHESIS_PROFILE=thorough`` (with ``--timeout=0``) tries many more conversations.
+Send queue, protocol, decoder, overlap trimmer and delivery are real, combined as in
+``slng_sync/session/connection.py``. The server is written here, so that it may leave out words and times. It
+recognises words by the stamps in the audio. ``HYPOTHESIS_PROFILE=thorough`` (with ``--timeout=0``) tries many
+more conversations.
 """
 
 import base64
@@ -18,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from slng_sync import AudioFormat, Dialect, Reson8, Soniox, Transcript
 from slng_sync.callbacks.delivery import Delivery
-from slng_sync.dialects.base import Frame
+from slng_sync.dialects.base import Message
 from slng_sync.gateway import Script
 from slng_sync.gateway.engine import HeardWord, StreamOptions, Update
 from slng_sync.gateway.script import ScriptEngine
@@ -29,46 +30,46 @@ THOROUGH = os.environ.get("HYPOTHESIS_PROFILE") == "thorough"
 RATE = 1000
 FORMAT = AudioFormat(RATE)
 BLOCK = 500
-"""Frames from one word to the next; a word lies well inside of its block."""
+"""Frames from one word to the next. A word lies well within its block."""
 TICK = 50
-"""Audio comes in multiples of this many frames, so that no word is ever cut into two equal halves."""
+"""Audio comes in multiples of this many frames, so that no cut divides a word into equal halves."""
 SCRIPT = Script.numbered(2000, utterance=5)
 
 
 class Server:
-    """One connection's other side. ``receive`` takes a message, ``work`` answers the next ones."""
+    """The server side of one connection. ``receive`` queues a message, ``work`` handles queued messages."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.engine = ScriptEngine(SCRIPT, FORMAT, StreamOptions(dialect.model, 1), "content")
-        self.inbox: Deque[Frame] = deque()
+        self.inbox: Deque[Message] = deque()
         self.outbox: Deque[Dict[str, Any]] = deque()
         self.closed = False
 
-    def receive(self, frame: Frame) -> None:
+    def receive(self, frame: Message) -> None:
         self.inbox.append(frame)
 
     def work(self, count: int) -> None:
         while self.inbox and count:
             count -= 1
-            self.take(self.inbox.popleft())
+            self.handle(self.inbox.popleft())
 
-    def take(self, frame: Frame) -> None:
+    def handle(self, frame: Message) -> None:
         raise NotImplementedError
 
-    def say(self, **frame: Any) -> None:
+    def send(self, **frame: Any) -> None:
         self.outbox.append(json.loads(json.dumps(frame)))
 
 
 class SonioxServer(Server):
-    """Tokens; what is final is answered for up to its end, or up to where a finalize stood."""
+    """A Soniox server. Final tokens settle audio up to their end, a finalize up to its position."""
 
     configured = False
     settled_ms = 0
 
-    def take(self, frame: Frame) -> None:
+    def handle(self, frame: Message) -> None:
         if frame.binary:
             for update in self.engine.audio(frame.payload):
-                self.tell(update, ["<end>"] if update.endpoint else [])
+                self.send_update(update, ["<end>"] if update.endpoint else [])
             return
         kind = json.loads(frame.payload).get("type")
         if not self.configured:
@@ -76,130 +77,130 @@ class SonioxServer(Server):
         elif kind in ("finalize", ""):
             for update in self.engine.finalize():
                 self.settled_ms = round(update.position * 1000)
-                self.tell(update, ["<fin>"] if kind else [])
+                self.send_update(update, ["<fin>"] if kind else [])
             if not kind:
-                self.say(tokens=[], finished=True)
+                self.send(tokens=[], finished=True)
 
-    def tell(self, update: Update, markers: List[str]) -> None:
+    def send_update(self, update: Update, markers: List[str]) -> None:
         tokens = [token(word, True) for word in update.final]
         tokens += [{"text": marker, "is_final": True} for marker in markers]
         tokens += [token(word, False) for word in update.tentative]
         if update.final:
             self.settled_ms = max(self.settled_ms, round(update.final[-1].end * 1000))
-        self.say(tokens=tokens, final_audio_proc_ms=self.settled_ms)
+        self.send(tokens=tokens, final_audio_proc_ms=self.settled_ms)
 
 
 def token(word: HeardWord, final: bool) -> Dict[str, Any]:
-    """A word as one token."""
+    """Return a word as one token."""
     start, end = round(word.start * 1000), round(word.end * 1000)
     return {"text": " " + word.text, "start_ms": start, "end_ms": end, "is_final": final}
 
 
 class Reson8Server(Server):
-    """Whole texts. ``tells`` is what a final has besides: its "words", its "times", or "nothing"."""
+    """A Reson8 server. ``final_fields``: a final has "words", "times", or "nothing" besides its text."""
 
-    def __init__(self, dialect: Dialect, tells: str) -> None:
+    def __init__(self, dialect: Dialect, final_fields: str) -> None:
         super().__init__(dialect)
-        self.tells = tells
+        self.final_fields = final_fields
         self.open: List[HeardWord] = []
 
-    def take(self, frame: Frame) -> None:
+    def handle(self, frame: Message) -> None:
         message = json.loads(frame.payload)
         kind = message["type"]
         if kind == "init":
-            self.say(type="ready", session_id="one")
+            self.send(type="ready", session_id="one")
         elif kind == "audio":
             for update in self.engine.audio(base64.b64decode(message["data"])):
                 self.open += update.final
                 if update.endpoint:
-                    self.tell_final()
-            self.tell_partial(update)
+                    self.send_final()
+            self.send_partial(update)
         elif kind in ("finalize", "close"):
             for update in self.engine.finalize():
                 self.open += update.final
-            self.tell_final()
+            self.send_final()
             if kind == "finalize":
-                self.say(type="flush_confirmation", id="flush")
+                self.send(type="flush_confirmation", id="flush")
             self.closed = kind == "close"
 
-    def tell_partial(self, update: Update) -> None:
+    def send_partial(self, update: Update) -> None:
         words = [*self.open, *update.tentative]
         if words:
-            self.say(type="partial_transcript", transcript=" ".join(word.text for word in words))
+            self.send(type="partial_transcript", transcript=" ".join(word.text for word in words))
 
-    def tell_final(self) -> None:
+    def send_final(self) -> None:
         words, self.open = self.open, []
         more: Dict[str, Any] = {}
-        if words and self.tells == "words":
+        if words and self.final_fields == "words":
             more["words"] = [{"word": word.text, "start": word.start, "end": word.end} for word in words]
-        elif words and self.tells == "times":
+        elif words and self.final_fields == "times":
             more = {"start": words[0].start, "duration": words[-1].end - words[0].start}
         if words:
-            self.say(type="final_transcript", transcript=" ".join(word.text for word in words), **more)
+            self.send(type="final_transcript", transcript=" ".join(word.text for word in words), **more)
 
 
 class Sink:
-    """In the place of callbacks."""
+    """A collector of finals in place of the mailbox."""
 
     def __init__(self) -> None:
         self.finals: List[Transcript] = []
 
-    def put(self, item: Any) -> None:
+    def queue(self, item: Any) -> None:
         if isinstance(item, Transcript) and item.is_final:
             self.finals.append(item)
 
 
 class Conversation(RuleBasedStateMachine):
-    """Speech, pauses, requests, answers and cuts in any order."""
+    """A session with speech, pauses, requests, answers and cuts in any order."""
 
     dialect: Dialect = Soniox()
-    tells = "words"
+    final_fields = "words"
     capacity = 3600.0
-    prompt = False
-    """Whether the server answers each message before the next one is sent."""
+    is_prompt = False
+    """True if the server answers each message before the next one is sent."""
     gives_up = False
-    """Whether a finalize may be given up, and be answered after that."""
+    """True if a finalize may time out, and be answered later."""
 
     @initialize()
     def begin(self) -> None:
         self.now = 0.0
         self.lost = self.at = 0
-        self.withheld: Set[int] = set()
+        self.skipped: Set[int] = set()
         self.sink = Sink()
         self.queue = SendQueue(FORMAT, capacity_seconds=self.capacity)
         self.delivery = Delivery(self.sink, lambda item: None)  # type: ignore[arg-type]
         self.connect()
 
     def connect(self) -> None:
-        self.exchange = StreamProtocol(self.dialect, self.queue, Timeouts(), self.now)
+        self.protocol = StreamProtocol(self.dialect, self.queue, Timeouts(), self.now)
         self.server: Server = (
             SonioxServer(self.dialect)
             if isinstance(self.dialect, Soniox)
-            else Reson8Server(self.dialect, self.tells)
+            else Reson8Server(self.dialect, self.final_fields)
         )
-        self.pump()
+        self.flush()
         self.server.work(1)
-        self.hear_all()
-        self.pump()
+        self.receive_all()
+        self.flush()
 
-    def pump(self, answered: bool = True) -> None:
-        """Send what may be sent; where the message cap stands against it, time passes."""
+    def flush(self, answered: bool = True) -> None:
+        """Send all messages that are due. Let time pass while the rate limit applies."""
         while True:
-            frame = self.exchange.next_message(self.now)
+            frame = self.protocol.next_message(self.now)
             if frame is not None:
                 self.server.receive(frame)
-                if self.prompt and answered:
+                if self.is_prompt and answered:
                     self.server.work(1)
-                    self.hear_all()
-            elif self.exchange.is_limited:
+                    self.receive_all()
+            elif self.protocol.is_limited:
                 self.now += 0.04
             else:
                 return
 
-    def hear_all(self, count: int = 10**6) -> None:
+    def receive_all(self, count: int = 10**6) -> None:
         while self.server.outbox and count:
             count -= 1
-            self.delivery.deliver(self.exchange.handle_message(self.server.outbox.popleft(), self.now))
+            self.delivery.deliver(self.protocol.handle_message(self.server.outbox.popleft(), self.now))
 
     def put(self, ticks: int) -> None:
         frames = min(ticks * TICK, self.queue.room // TICK * TICK)
@@ -207,91 +208,91 @@ class Conversation(RuleBasedStateMachine):
             self.queue.put(Script.audio(frames / RATE, FORMAT, start=self.at / RATE))
             self.at += frames
 
-    # What may happen.
+    # The events, in any order.
 
     @rule(ticks=st.integers(1, 60))
     def speak(self, ticks: int) -> None:
         self.put(ticks)
-        self.pump()
+        self.flush()
 
     @precondition(lambda self: self.at % BLOCK == 0)
     @rule(words=st.integers(1, 20))
-    def withhold(self, words: int) -> None:
-        """Time passes without audio, between two words."""
+    def skip(self, words: int) -> None:
+        """Let time pass without audio, between two words."""
         begin = self.at // BLOCK
-        self.withheld.update(range(begin, begin + words))
+        self.skipped.update(range(begin, begin + words))
         self.queue.skip(words * BLOCK)
         self.at += words * BLOCK
 
     @rule()
     def finalize(self) -> None:
-        """Between two words: a word with less than half of it on either side of a cut is nobody's."""
+        """Finalize between two words. A word with less than half on each side of a cut is not recognised."""
         self.put(-self.at % BLOCK // TICK)
         self.queue.request(FINALIZE)
-        self.pump()
+        self.flush()
 
     @rule(count=st.integers(1, 20))
     def answer(self, count: int) -> None:
-        """The server takes in some messages; what it says is under way."""
+        """Let the server handle some messages. Its answers are in transit."""
         self.server.work(count)
 
     @rule(count=st.integers(1, 20))
-    def hear(self, count: int) -> None:
-        """Some of what is under way arrives."""
-        self.hear_all(count)
-        self.pump()
+    def receive(self, count: int) -> None:
+        """Receive some of the messages in transit."""
+        self.receive_all(count)
+        self.flush()
 
     @precondition(lambda self: self.gives_up or self.queue.asked is None)
     @rule(seconds=st.sampled_from([0.5, 3.5, 6.0]))
     def wait(self, seconds: float) -> None:
-        """Keepalives become due, requests are given up."""
+        """Let time pass: keepalives become due, requests time out."""
         self.now += seconds
-        self.pump()
+        self.flush()
 
     @rule(unanswered=st.integers(0, 20))
     def cut(self, unanswered: int) -> None:
-        """The connection breaks; what was under way is gone. As ``Stream._leave`` and ``_connect`` do."""
+        """Break the connection. Messages in transit are lost. Then reconnect as `Lifecycle` does."""
         self.put(unanswered)
-        self.pump(answered=False)
-        last = self.exchange.decoder.end(promote=True)
+        self.flush(answered=False)
+        last = self.protocol.decoder.end(promote=True)
         self.delivery.deliver([each for each in last if each.complete])
         self.lost += self.queue.rewind()
         self.delivery.begin_overlap(self.queue.start(0.0))
         self.connect()
 
-    # What must always hold.
+    # The invariants.
 
     @invariant()
-    def all_is_well(self) -> None:
+    def invariants_hold(self) -> None:
         self.every_word_once()
-        self.true_times()
+        self.times_are_right()
         self.the_marks_are_in_order()
         self.the_queue_is_bounded()
 
     @property
-    def meant(self) -> List[str]:
+    def expected_words(self) -> List[str]:
         begun = range(self.at // BLOCK + 1)
-        return [SCRIPT.words[n].text for n in begun if n not in self.withheld]
+        return [SCRIPT.words[n].text for n in begun if n not in self.skipped]
 
     @property
-    def said(self) -> List[str]:
+    def final_words(self) -> List[str]:
         return [word for final in self.sink.finals for word in final.text.split()]
 
     def every_word_once(self) -> None:
         if self.lost:
-            known = {text: at for at, text in enumerate(self.meant)}
-            places = [known[word] for word in self.said]
+            known = {text: at for at, text in enumerate(self.expected_words)}
+            places = [known[word] for word in self.final_words]
             assert places == sorted(set(places))
         else:
-            assert self.said == self.meant[: len(self.said)]
+            assert self.final_words == self.expected_words[: len(self.final_words)]
 
-    def true_times(self) -> None:
-        meant = {word.text: word for word in SCRIPT.words[: self.at // BLOCK + 1]}
+    def times_are_right(self) -> None:
+        expected = {word.text: word for word in SCRIPT.words[: self.at // BLOCK + 1]}
         for final in self.sink.finals:
             for word in final.words:
                 assert word.start is not None and word.end is not None
-                assert meant[word.text].start - 0.002 <= word.start < word.end, word
-                assert word.end <= meant[word.text].end + 0.002, word
+                assert expected[word.text].start - 0.002 <= word.start < word.end, word
+                assert word.end <= expected[word.text].end + 0.002, word
 
     def the_marks_are_in_order(self) -> None:
         assert self.queue.settled <= self.queue.sent <= self.queue.captured == self.at
@@ -300,26 +301,28 @@ class Conversation(RuleBasedStateMachine):
         assert self.queue.unsettled_seconds <= self.capacity + 0.5
 
     def teardown(self) -> None:
-        """At last everything is answered: then every word must be there."""
+        """End the session with all answers. Then every word must be there."""
         if not hasattr(self, "server"):
             return
         self.put(-self.at % BLOCK // TICK)
         self.queue.request(FINALIZE)
         self.queue.request(END)
         for _ in range(100):
-            self.pump()
+            self.flush()
             self.server.work(10**6)
-            self.hear_all()
-            if self.exchange.finished or self.server.closed:
+            self.receive_all()
+            if self.protocol.finished or self.server.closed:
                 break
             self.now += 0.5
-        assert self.server.closed or self.exchange.finished
-        assert self.exchange.may_close(1000)
-        self.delivery.deliver(self.exchange.decoder.end(promote=True))
+        assert self.server.closed or self.protocol.finished
+        assert self.protocol.may_close(1000)
+        self.delivery.deliver(self.protocol.decoder.end(promote=True))
         self.at -= 1
         self.every_word_once()
-        missing = len(self.meant) - len(self.said)
-        assert missing <= (self.lost / BLOCK * 2 + 1 if self.lost else 0), self.meant[len(self.said) :]
+        missing = len(self.expected_words) - len(self.final_words)
+        assert missing <= (self.lost / BLOCK * 2 + 1 if self.lost else 0), self.expected_words[
+            len(self.final_words) :
+        ]
 
 
 class WithSoniox(Conversation):
@@ -336,38 +339,38 @@ class WithReson8Times(Conversation):
     """Finals with a start and a duration, and no words."""
 
     dialect = Reson8()
-    tells = "times"
-    prompt = True
+    final_fields = "times"
+    is_prompt = True
 
 
 class WithReson8Text(Conversation):
-    """Finals with nothing but their text: what the wire promises. Answered as speech is, without delay."""
+    """Finals with only their text, which is all that the dialect promises, and no delay."""
 
     dialect = Reson8()
-    tells = "nothing"
-    prompt = True
+    final_fields = "nothing"
+    is_prompt = True
 
 
 class WithSonioxGivingUp(Conversation):
-    """Answers so late that nobody waits for them any more."""
+    """Answers that come after the finalize has timed out."""
 
     gives_up = True
 
 
 class WithReson8GivingUp(WithReson8Words):
-    """The same."""
+    """Answers that come after the finalize has timed out."""
 
     gives_up = True
 
 
 class WithSonioxInLittleRoom(Conversation):
-    """So little that a replay may lose something: it is told, and nothing comes twice."""
+    """A send queue so small that a replay may lose audio. The loss is counted, and no word comes twice."""
 
     capacity = 4.0
 
 
 class WithReson8InLittleRoom(WithReson8Words):
-    """The same."""
+    """A send queue so small that a replay may lose audio. The loss is counted, and no word comes twice."""
 
     capacity = 4.0
 
@@ -401,53 +404,53 @@ TestSonioxInLittleRoom = WithSonioxInLittleRoom.TestCase
 TestReson8InLittleRoom = WithReson8InLittleRoom.TestCase
 
 
-# Conversations that were found so, as short as they get.
+# Conversations that hypothesis found, reduced to the shortest form.
 
 
-@pytest.mark.parametrize("tells", ["nothing", "times"])
-def test_finals_without_words_while_much_is_under_way(tells: str) -> None:
-    """Nine seconds go out at once, as after an outage: the first final settles no more than it covers."""
-    talk = WithReson8Text()
-    talk.prompt, talk.tells = False, tells
-    talk.begin()
-    talk.speak(180)
-    talk.server.work(100)
-    while not talk.sink.finals:
-        talk.hear_all(1)
-    talk.cut(0)
-    talk.teardown()
+@pytest.mark.parametrize("final_fields", ["nothing", "times"])
+def test_finals_without_words_while_much_is_under_way(final_fields: str) -> None:
+    """Nine seconds are sent at once, as after an outage. The first final settles no more than it covers."""
+    session = WithReson8Text()
+    session.is_prompt, session.final_fields = False, final_fields
+    session.begin()
+    session.speak(180)
+    session.server.work(100)
+    while not session.sink.finals:
+        session.receive_all(1)
+    session.cut(0)
+    session.teardown()
 
 
 @pytest.mark.parametrize("machine", [WithSoniox, WithReson8Words])
 def test_a_confirmation_of_an_earlier_finalize(machine: Any) -> None:
-    """Two were given up; what then comes late answers the first of them and not the second."""
-    talk = machine()
-    talk.begin()
-    talk.speak(10)
-    talk.finalize()
-    talk.server.work(100)
-    talk.wait(3.5)
-    talk.speak(50)
-    talk.finalize()
-    talk.wait(3.5)
-    talk.hear(100)
-    assert talk.said == ["one"]
-    talk.cut(0)
-    talk.teardown()
+    """Two finalizes have timed out. A late confirmation answers the first of them, not the second."""
+    session = machine()
+    session.begin()
+    session.speak(10)
+    session.finalize()
+    session.server.work(100)
+    session.wait(3.5)
+    session.speak(50)
+    session.finalize()
+    session.wait(3.5)
+    session.receive(100)
+    assert session.final_words == ["one"]
+    session.cut(0)
+    session.teardown()
 
 
 @pytest.mark.parametrize("machine", [WithSoniox, WithReson8Words])
 def test_a_late_confirmation_while_another_is_awaited(machine: Any) -> None:
-    """The first was given up, the second is open: what comes is the answer to the first."""
-    talk = machine()
-    talk.begin()
-    talk.speak(10)
-    talk.finalize()
-    talk.server.work(100)
-    talk.wait(3.5)
-    talk.speak(50)
-    talk.finalize()
-    talk.hear(100)
-    assert talk.said == ["one"]
-    talk.cut(0)
-    talk.teardown()
+    """The first finalize has timed out, the second is pending. A confirmation answers the first."""
+    session = machine()
+    session.begin()
+    session.speak(10)
+    session.finalize()
+    session.server.work(100)
+    session.wait(3.5)
+    session.speak(50)
+    session.finalize()
+    session.receive(100)
+    assert session.final_words == ["one"]
+    session.cut(0)
+    session.teardown()

@@ -1,9 +1,9 @@
-"""A long session at speed: cut again and again, nothing lost, nothing that grows.
+"""A long, fast session with repeated cuts: nothing is lost, and memory, threads and descriptors do not grow.
 
-A client keeps to the gateway's message cap, which with messages of half a second allows some twelve times
+A client keeps to the gateway's message limit. With messages of half a second it allows about twelve times
 the speed of speech, after a burst of 25 s at the beginning of each connection. With a cut every 26 s of audio
-most of it goes out in bursts, so that an hour with 140 cuts takes about a minute. Five minutes of audio are
-the rule; ``SLNG_NIGHTLY=1`` makes it the hour.
+most audio is sent in bursts, so an hour with 140 cuts takes about a minute. The default is five minutes of
+audio, and an hour with ``SLNG_NIGHTLY=1``.
 """
 
 import gc
@@ -26,7 +26,7 @@ CUT_EVERY = 26.0
 
 
 class Usage(NamedTuple):
-    """What the process holds. ``memory``: bytes that the package itself has allocated, its gateway aside."""
+    """The resources of the process. ``memory``: bytes allocated by the package without its gateway."""
 
     memory: int
     threads: int
@@ -35,7 +35,10 @@ class Usage(NamedTuple):
 
 
 class Quiet:
-    """Keeps what has to be judged, without the frames it came from: those would be a program's own."""
+    """A callback that keeps only what the test checks, so that its own memory does not matter.
+
+    It copies finals without their raw messages.
+    """
 
     def __init__(self) -> None:
         self.items: List[Any] = []
@@ -54,7 +57,7 @@ class Quiet:
 
 
 def usage() -> Usage:
-    """Measure. Where there is no /proc, descriptors and resident memory count as 0."""
+    """Measure the resources. Without /proc, descriptors and resident memory are 0."""
     import slng_sync
 
     gc.collect()
@@ -72,14 +75,14 @@ def usage() -> Usage:
 
 @pytest.fixture
 def traced() -> Iterator[None]:
-    """Allocations are traced."""
+    """Trace allocations during the test."""
     tracemalloc.start()
     yield
     tracemalloc.stop()
 
 
 def faults_for_connection(number: int) -> Faults:
-    """Each connection is cut, in one of three ways."""
+    """Return the faults of a connection, which is cut in one of three ways."""
     kinds = [Trouble.drop(CUT_EVERY), Trouble.close(CUT_EVERY, 1011), Trouble.close(CUT_EVERY, 1001)]
     return Faults(trouble=kinds[number % 3])
 
@@ -88,7 +91,7 @@ def faults_for_connection(number: int) -> Faults:
 @pytest.mark.timeout(600)
 @pytest.mark.usefixtures("traced")
 def test_a_long_session(way: Any, dialect: Dialect) -> None:
-    """Every word once and at its time; memory, threads and descriptors stay where they were."""
+    """Every word comes once, with the right time. Memory, threads and descriptors do not grow."""
     seconds = MINUTES * 60
     script = Script.numbered(seconds * 2, utterance=8)
     heard = Quiet()
@@ -99,11 +102,11 @@ def test_a_long_session(way: Any, dialect: Dialect) -> None:
         with client.listen() as session:
             for at in range(seconds + 1):
                 session.send(script.audio(1.0, session.audio_format, start=at))
-                # Not far ahead of what is sent: what a full buffer costs is in test_full_buffer.py.
+                # Stay well below the buffer's size. The case of a full buffer is in test_full_buffer.py.
                 while session.stats.buffered > 20:
                     time.sleep(0.01)
                 if at and at % (seconds // 4) == 0:
-                    # The gateway remembers every message; that is not what is measured.
+                    # The gateway records every message, which must not count as growth.
                     for each in server.connections[:-1]:
                         each.frames.clear()
                         each.sent.clear()
@@ -118,7 +121,7 @@ def test_a_long_session(way: Any, dialect: Dialect) -> None:
     assert heard.last == Closed(complete=True)
     assert heard.reconnects >= seconds / CUT_EVERY - 2
     first, last = measured[0], measured[-1]
-    # The transcript itself grows, by two words a second, each with its times.
+    # The transcript itself grows by two words per second, each with its times.
     words = 2 * seconds * 3 / 4
     assert last.memory - first.memory < 1_000_000 + 1000 * words
     assert last.threads <= first.threads + 1

@@ -257,7 +257,7 @@ def test_the_words_of_a_transcript_on_a_channel_are_made_late_as_well() -> None:
 
     plain = Transcript("Hi.", True, 1.0, 2.0, words=Words.made_by(make), stable="Hi.")
     told: List[Any] = []
-    dispatch: Any = types.SimpleNamespace(put=told.append)
+    dispatch: Any = types.SimpleNamespace(queue=told.append)
     delivery = ChannelDelivery("agent", dispatch)
     delivery.deliver([plain])
     [named] = told

@@ -12,7 +12,7 @@ import pytest
 from disks import PATIENCE, HungDisk, finish, mode, problems, written
 
 from slng_sync import AudioFormat, ConfigurationError, Reson8, Soniox
-from slng_sync.dialects.base import Frame
+from slng_sync.dialects.base import Message
 from slng_sync.protocol.send_queue import SendQueue
 from slng_sync.protocol.stream_protocol import StreamProtocol, Timeouts
 from slng_sync.redaction import Redaction
@@ -53,7 +53,7 @@ def test_silence_that_stands_in_for_a_keepalive_has_no_place(writer: FileWriter,
     ]
 
 
-def send(trace: TraceWriter, frame: Optional[Frame]) -> None:
+def send(trace: TraceWriter, frame: Optional[Message]) -> None:
     assert frame is not None
     trace.sent(frame)
 
@@ -111,7 +111,7 @@ def test_what_utf8_cannot_carry_is_replaced(writer: FileWriter, tmp_path: Path) 
     trace = opened(path, writer)
     trace.received(b"\xff\n\r\xe2\x80\xa8", False)
     trace.closed(1000, "\ud800")
-    trace.sent(Frame(b"", True))
+    trace.sent(Message(b"", True))
     trace.end(complete=False, drained=False)
     written(writer)
     assert [json.loads(line)["data"] for line in path.read_bytes().split(b"\n")[1:4]] == [

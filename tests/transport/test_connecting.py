@@ -13,7 +13,7 @@ import pytest
 from loopback import LONG, TEXT, Peer, Proxy, RawServer, Took, accepting, frame
 
 from slng_sync import ConnectError, SessionClosed, Soniox
-from slng_sync.dialects.base import Frame
+from slng_sync.dialects.base import Message
 from slng_sync.transport import tcp
 from slng_sync.transport.connecting import ConnectAttempt
 from slng_sync.transport.connection import WebSocketConnection, WebSocketMessage
@@ -43,7 +43,7 @@ def echo(peer: Peer) -> None:
 
 def converse(connection: WebSocketConnection) -> None:
     """Send a message to ``echo``, and receive it."""
-    connection.send(Frame(b"hello"))
+    connection.send(Message(b"hello"))
     connection.flush()
     assert select.select([connection.sock], [], [], LONG)[0]
     assert connection.receive() == [WebSocketMessage(TEXT, b"hello")]

@@ -17,7 +17,7 @@ from websockets.frames import Frame as OtherFrame
 from websockets.streams import StreamReader
 
 from slng_sync import ProtocolError
-from slng_sync.dialects.base import Frame
+from slng_sync.dialects.base import Message
 from slng_sync.redaction import Redaction
 from slng_sync.transport.buffered_socket import BufferedSocket
 from slng_sync.transport.connection import Closed, Received, WebSocketConnection, WebSocketMessage
@@ -98,13 +98,13 @@ class TestSend:
     def test_another_implementation_reads_it(self, said: List[Tuple[bytes, bool]]) -> None:
         pair = Pair()
         for payload, binary in said:
-            pair.connection.send(Frame(payload, binary))
+            pair.connection.send(Message(payload, binary))
         pair.connection.flush()
         assert pair.read_frames() == [(BINARY if binary else TEXT, payload) for payload, binary in said]
         pair.close()
 
     def test_nothing_is_written_before_flush(self, pair: Pair) -> None:
-        pair.connection.send(Frame(b"one"))
+        pair.connection.send(Message(b"one"))
         pair.connection.ping()
         assert pair.connection.backlog > 0
         assert not select.select([pair.server], [], [], 0)[0]
@@ -114,7 +114,7 @@ class TestSend:
 
     def test_all_that_gathered_is_one_write(self, pair: Pair) -> None:
         for number in range(20):
-            pair.connection.send(Frame(bytes([number])))
+            pair.connection.send(Message(bytes([number])))
         pair.connection.flush()
         assert len(pair.server.recv(65536)) == 20 * 7
 
@@ -122,12 +122,12 @@ class TestSend:
         """What the socket does not take stays in order, cut in the middle of a frame."""
         said = [os.urandom(30_000) for _ in range(100)]
         for each in said[:50]:
-            pair.connection.send(Frame(each, True))
+            pair.connection.send(Message(each, True))
         pair.connection.flush()
         backlog = pair.connection.backlog
         assert 0 < backlog < 50 * 30_008
         for each in said[50:]:
-            pair.connection.send(Frame(each, True))
+            pair.connection.send(Message(each, True))
         assert pair.connection.backlog == backlog + 50 * 30_008
         assert pair.read_frames() == [(BINARY, each) for each in said]
         assert pair.connection.backlog == 0
@@ -152,7 +152,7 @@ class TestSend:
         pair.server.sendall(frame(b"last words"))
         pair.server.shutdown(socket.SHUT_RD)
         for _ in range(2):
-            pair.connection.send(Frame(b"x"))
+            pair.connection.send(Message(b"x"))
             with pytest.raises(ConnectionError):
                 pair.connection.flush()
         assert pair.connection.receive() == [WebSocketMessage(TEXT, b"last words")]
@@ -397,14 +397,14 @@ def test_masks_are_read_from_the_system_many_at_a_time(pair: Pair, monkeypatch: 
 
     monkeypatch.setattr(os, "urandom", note)
     for _ in range(100):
-        pair.connection.send(Frame(b"x"))
+        pair.connection.send(Message(b"x"))
     assert len(sizes) <= 3
 
 
 def test_the_trace_of_websocket_client_shows_nothing(pair: Pair, caplog: pytest.LogCaptureFixture) -> None:
     websocket.enableTrace(True)
     try:
-        pair.connection.send(Frame(b"my key"))
+        pair.connection.send(Message(b"my key"))
         pair.say(frame(b"spoken words") + frame(b"?", PING) + frame(b"\x03\xe8", CLOSE))
     finally:
         websocket.enableTrace(False)

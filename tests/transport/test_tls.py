@@ -34,9 +34,9 @@ from loopback import (
 from websockets.asyncio.server import ServerConnection
 
 from slng_sync import ConnectError, ConnectionLost, Soniox
-from slng_sync.dialects.base import Frame
+from slng_sync.dialects.base import Message
 from slng_sync.transport.connecting import ConnectAttempt
-from slng_sync.transport.connection import Closed, Received
+from slng_sync.transport.connection import Closed, Received, WebSocketMessage
 from slng_sync.transport.endpoint import make_endpoint
 
 
@@ -316,7 +316,7 @@ def converse(url: str, ca_file: str, count: int) -> List[bytes]:
     attempt = ConnectAttempt(endpoint, "/", LONG)
     attempt.start().result(LONG)
     connection = attempt.take()
-    messages = (Frame(payload(number), binary=True) for number in range(count))
+    messages = (Message(payload(number), binary=True) for number in range(count))
     heard: List[Received] = []
     until = time.monotonic() + 2 * LONG
     with selectors.DefaultSelector() as selector:

@@ -1,8 +1,7 @@
-"""Recorded sessions: what was said on the wire, by whom, and the options with which our client says the same.
+"""Recorded sessions: the messages on the wire, and the options with which our client sends the same.
 
-A file is read in two ways. ``lines`` are what stands in it. ``turns`` are the same conversation with the
-audio counted instead of timed, so that it can be held again in a moment: a client's turn is something to wait
-for, a server's turn is something to do.
+``lines`` are the lines of the file. ``turns`` are the same session with audio counted instead of timed, so
+that it can be replayed in a moment. The server waits for a client's turn, and performs a server's turn.
 """
 
 import json
@@ -18,7 +17,7 @@ _EXPECTED = json.loads((SESSIONS / "EXPECTED.json").read_text("utf-8"))
 EXPECTED: Dict[str, Any] = {Path(name).stem: expected for name, expected in _EXPECTED.items()}
 NAMES = sorted(EXPECTED)
 LONGEST_RUN = 4.0
-"""Hours of speech are played as so many seconds: nothing but their length is in them."""
+"""Longer audio is replayed as this many seconds. It is silence, and only its length was recorded."""
 
 _PCM = re.compile(r"@pcm\(bytes=(\d+),")
 _PCM_RUN = re.compile(r"@pcm_run\(count=(\d+),bytes=(\d+),every_ms=(\d+),")
@@ -26,7 +25,7 @@ _LITERAL = re.compile(r"@b64\((.*)\)")
 
 
 class Line(NamedTuple):
-    """A line of a file."""
+    """One line of a file, see ``sessions/README.md``."""
 
     t_ms: int
     dir: str
@@ -35,7 +34,7 @@ class Line(NamedTuple):
 
     @property
     def message(self) -> Optional[Mapping[str, Any]]:
-        """The JSON object in a text frame; None where there is none."""
+        """Return the JSON object of a text message, or None."""
         if self.kind != "text" or not self.data.startswith("{"):
             return None
         message: Mapping[str, Any] = json.loads(self.data)
@@ -43,17 +42,17 @@ class Line(NamedTuple):
 
 
 class Turn(NamedTuple):
-    """``kind`` is start, audio, finalize, keepalive, end or hang_up for the client; says, closes, drops,
-    refuses or freezes for the server.
+    """One step of a session. ``kind`` is start, audio, finalize, keepalive, end or hang_up for the client;
+    sends, closes, drops, refuses or freezes for the server.
     """
 
     kind: str
     data: Any = None
 
     @property
-    def is_servers(self) -> bool:
-        """Whether the server has it."""
-        return self.kind in ("says", "closes", "drops", "refuses", "freezes")
+    def is_from_server(self) -> bool:
+        """Return True if this is the server's turn."""
+        return self.kind in ("sends", "closes", "drops", "refuses", "freezes")
 
 
 class Recording:
@@ -68,24 +67,24 @@ class Recording:
 
     @property
     def is_soniox(self) -> bool:
-        """Whether its frames are Soniox's own."""
+        """Return True for the Soniox dialect, False for Reson8."""
         return self.name.startswith("soniox")
 
     @property
     def dialect(self) -> Dialect:
-        """The model with the options that begin a session like this one."""
+        """Return the dialect with the options of the recorded session."""
         return _soniox(self.start) if self.is_soniox else self._reson8()
 
     @property
     def audio_format(self) -> AudioFormat:
-        """What the client said about its audio."""
+        """Return the audio format in the client's first message."""
         config = self.start.get("config", self.start)
         return AudioFormat(
             config.get("sample_rate", 16000), config.get("channels", config.get("num_channels", 1))
         )
 
     def audio_before(self, t_ms: float) -> float:
-        """Seconds of audio that the client had sent by then."""
+        """Return the seconds of audio that the client had sent by ``t_ms``."""
         sent = 0
         for line in self.lines:
             if line.dir == "client" and line.t_ms <= t_ms:
@@ -94,20 +93,20 @@ class Recording:
 
     @property
     def turns(self) -> List[Turn]:
-        """Who has to do what after what."""
+        """Return the steps of the session in order."""
         turns: List[Turn] = []
-        told = 0.0
+        counted = 0.0
         for line in self.lines:
-            seconds = self.audio_before(line.t_ms) - told
-            told += seconds
+            seconds = self.audio_before(line.t_ms) - counted
+            counted += seconds
             if seconds > 0:
                 _add(turns, Turn("audio", self._literal(line) or self._silence(min(seconds, LONGEST_RUN))))
             turn = _turn(line)
             if turn is not None:
                 _add(turns, turn)
         if turns[-1].kind == "hang_up" and self.lines[-1].data["code"] == 1006:
-            # The client gave up on a server that had stopped living after the last thing it said.
-            last = max(at for at, turn in enumerate(turns) if turn.is_servers)
+            # The client gave up on a server that stopped answering after its last message.
+            last = max(at for at, turn in enumerate(turns) if turn.is_from_server)
             turns[-1:] = []
             turns.insert(last + 1, Turn("freezes"))
         return turns
@@ -140,7 +139,7 @@ def _soniox(start: Mapping[str, Any]) -> Soniox:
 
 
 def _audio_bytes(line: Line, t_ms: float) -> int:
-    """How much of a line's audio had been sent by then."""
+    """Return the bytes of a line's audio that had been sent by ``t_ms``."""
     if line.kind == "close":
         return 0
     run = _PCM_RUN.search(line.data)
@@ -155,11 +154,11 @@ def _audio_bytes(line: Line, t_ms: float) -> int:
 
 
 def _turn(line: Line) -> Optional[Turn]:
-    """What a line is, apart from audio."""
+    """Return the turn of a line, or None for audio."""
     if line.kind == "close":
         return _farewell(line)
     if line.dir == "server":
-        return Turn("says", line.data)
+        return Turn("sends", line.data)
     kind = (line.message or {}).get("type")
     if kind in ("finalize", "keepalive"):
         return Turn(kind)
@@ -167,7 +166,7 @@ def _turn(line: Line) -> Optional[Turn]:
         return Turn("end", line.data)
     if line.message is not None and kind != "audio":
         return Turn("start", line.message)
-    # Audio is counted. A header of a container is left out: this client sends bare samples.
+    # Audio is counted elsewhere. A container's header is left out, because our client sends raw samples.
     return None
 
 
@@ -180,7 +179,7 @@ def _farewell(line: Line) -> Turn:
 
 
 def _add(turns: List[Turn], turn: Turn) -> None:
-    """Append a turn; audio goes on, and a minute of keepalives is one."""
+    """Append a turn. Consecutive audio turns are joined, consecutive keepalives count as one."""
     if turns and turns[-1].kind == turn.kind == "keepalive":
         return
     if turns and turns[-1].kind == turn.kind == "audio":

@@ -1,4 +1,4 @@
-"""Frames on their way out: late, in pieces, or among frames that nobody expects."""
+"""Send messages to a client: late, fragmented, or mixed with unexpected ones, as the faults demand."""
 
 import asyncio
 import itertools
@@ -7,20 +7,20 @@ import time
 from typing import List, Optional, Tuple, Union
 
 from .faults import Faults
-from .wire import ConnectionClosed, Wire
+from .server_websocket import ConnectionClosed, ServerWebSocket
 
-__all__ = ["Outgoing"]
+__all__ = ["FrameSender"]
 
 LARGE = 300_000
-# How many proper frames go from one set of odd frames to the next.
+# One set of odd messages precedes every so many regular ones.
 ODD_EVERY = 5
 
 
-class Outgoing:
-    """Sends frames in order, as late and as oddly as the faults ask."""
+class FrameSender:
+    """A sender that keeps the order, and applies the latency and the framing of the faults."""
 
-    def __init__(self, wire: Wire, faults: Faults) -> None:
-        self._wire = wire
+    def __init__(self, websocket: ServerWebSocket, faults: Faults) -> None:
+        self._websocket = websocket
         self._framings = faults.framings
         self._latency = faults.latency
         self._jitter = faults.jitter
@@ -30,15 +30,17 @@ class Outgoing:
         self._task: Optional[asyncio.Task[None]] = None
 
     def start(self) -> None:
+        """Start the task that delays messages, if there is any latency."""
         if self._latency or self._jitter:
             self._task = asyncio.ensure_future(self._send_late())
 
     def stop(self) -> None:
+        """Cancel the task, and drop delayed messages."""
         if self._task is not None:
             self._task.cancel()
 
     async def send(self, frame: Union[str, bytes]) -> None:
-        """Send a frame, now or, if there is latency, after those before it."""
+        """Send a message now, or queue it if there is any latency."""
         if self._task is None:
             await self._send_now(frame)
         else:
@@ -46,7 +48,7 @@ class Outgoing:
             self._queue.put_nowait((due, frame))
 
     async def drained(self) -> None:
-        """Wait until everything handed in has been sent."""
+        """Wait until all queued messages have been sent."""
         if self._task is not None:
             await self._queue.join()
 
@@ -57,7 +59,7 @@ class Outgoing:
                 await asyncio.sleep(max(0.0, due - time.monotonic()))
                 await self._send_now(frame)
             except ConnectionClosed:
-                # The reader of this connection learns it too, and ends the stream.
+                # `Stream.run` gets the same exception from its receive, and ends the stream.
                 pass
             finally:
                 self._queue.task_done()
@@ -66,15 +68,15 @@ class Outgoing:
         if self._framings and next(self._count) % ODD_EVERY == 0:
             await self._send_odd_frames()
         if "fragmented" in self._framings and isinstance(frame, str) and len(frame) > 2:
-            await self._wire.send(_fragments(frame))
+            await self._websocket.send(_fragments(frame))
         else:
-            await self._wire.send(frame)
+            await self._websocket.send(frame)
 
     async def _send_odd_frames(self) -> None:
         if "pings" in self._framings:
-            await self._wire.ping()
+            await self._websocket.ping()
         for frame in self._odd_frames():
-            await self._wire.send(frame)
+            await self._websocket.send(frame)
 
     def _odd_frames(self) -> List[Union[str, bytes]]:
         frames: List[Tuple[str, Union[str, bytes]]] = [

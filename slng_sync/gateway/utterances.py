@@ -1,14 +1,14 @@
-"""Hearing words in 16 kHz mono audio with PocketSphinx. Runs in the recogniser's process.
+"""Recognise words in 16 kHz mono audio with PocketSphinx. Runs in the recogniser's process.
 
-Speech is told from silence by a detector that looks at 30 ms at a time; what it takes for speech, with a
-little before it, is one utterance for the decoder. An utterance ends with a pause.
+A voice activity detector classifies each 30 ms as speech or silence. Speech, with a little audio before it,
+is one utterance for the decoder. A pause ends the utterance.
 """
 
 import re
 from collections import deque
 from typing import Any, Deque, Dict, List, NamedTuple, Tuple
 
-__all__ = ["Listener"]
+__all__ = ["UtteranceRecognizer"]
 
 FRAME_SECONDS = 0.03
 FRAME_BYTES = 960
@@ -16,7 +16,7 @@ BYTES_PER_SECOND = 32000
 BEFORE_SPEECH = 12
 SPEECH_IN_LAST = (3, 5)
 PAUSE = 0.6
-# An utterance that will not end is cut at a shorter pause after this long, and anywhere after that long.
+# In seconds. After LONG an utterance ends at a shorter pause, after TOO_LONG even without one.
 LONG, TOO_LONG = 12.0, 25.0
 SHORT_PAUSE = 0.15
 PARTIAL_EVERY = 4
@@ -30,8 +30,8 @@ class _Frame(NamedTuple):
     speech: bool
 
 
-class Listener:
-    """Audio in, updates out, as plain dictionaries with ``final``, ``tentative`` and ``endpoint``."""
+class UtteranceRecognizer:
+    """Audio in, updates out: dictionaries with ``final``, ``tentative`` and ``endpoint``."""
 
     def __init__(self, decoder: Any, detector: Any, pause: float = PAUSE) -> None:
         self._decoder = decoder
@@ -46,8 +46,8 @@ class Listener:
         self._silence = 0.0
         self._frames = 0
 
-    def hear(self, pcm: bytes) -> List[Update]:
-        """Hear more audio; the last update tells the words that are still open."""
+    def receive(self, pcm: bytes) -> List[Update]:
+        """Process audio. The last update holds the tentative words."""
         updates: List[Update] = []
         data = self._rest + pcm
         whole = len(data) // FRAME_BYTES * FRAME_BYTES
@@ -55,19 +55,19 @@ class Listener:
         partial_due = False
         for at in range(0, whole, FRAME_BYTES):
             frame = self._frame(data[at : at + FRAME_BYTES])
-            updates.extend(self._hear_frame(frame))
+            updates.extend(self._receive_frame(frame))
             partial_due = partial_due or (self._speaking and self._frames % PARTIAL_EVERY == 0)
         if partial_due and self._speaking:
             updates.append(_update((), self._tentative()))
         return updates
 
     def finalize(self) -> List[Update]:
-        """End the utterance here, even if it only just began."""
+        """End the utterance here, even if it has only just begun."""
         if self._rest:
             rest, self._rest = self._rest[: len(self._rest) // 2 * 2], b""
             start = self._bytes_done / BYTES_PER_SECOND
             self._bytes_done += len(rest)
-            self._before_or_utterance(_Frame(rest, start, False))
+            self._buffer_or_decode(_Frame(rest, start, False))
         if not self._speaking and sum(frame.speech for frame in self._before) >= SPEECH_IN_LAST[0]:
             self._begin()
         self._before.clear()
@@ -78,8 +78,8 @@ class Listener:
         self._bytes_done += FRAME_BYTES
         return _Frame(data, start, bool(self._detector.is_speech(data)))
 
-    def _hear_frame(self, frame: _Frame) -> List[Update]:
-        self._before_or_utterance(frame)
+    def _receive_frame(self, frame: _Frame) -> List[Update]:
+        self._buffer_or_decode(frame)
         if not self._speaking:
             enough, last = SPEECH_IN_LAST
             if sum(f.speech for f in list(self._before)[-last:]) >= enough:
@@ -91,7 +91,7 @@ class Listener:
         words = self._end()
         return [_update(words, (), endpoint=True)] if words else [_update((), ())]
 
-    def _before_or_utterance(self, frame: _Frame) -> None:
+    def _buffer_or_decode(self, frame: _Frame) -> None:
         if self._speaking:
             self._decode(frame.data)
         else:
@@ -135,7 +135,7 @@ class Listener:
                         "text": text,
                         "start": self._start + segment.start_frame / 100,
                         "end": self._start + (segment.end_frame + 1) / 100,
-                        # There only once the utterance has ended; linear, and at times a little over 1.
+                        # Only known once the utterance has ended. It is linear, and may be slightly over 1.
                         "confidence": round(min(1.0, max(0.0, segment.prob)), 3) if final else 0.5,
                     }
                 )
@@ -147,7 +147,7 @@ def _update(final: Tuple[Update, ...], tentative: Tuple[Update, ...], endpoint: 
 
 
 def _plain(word: str) -> str:
-    """Return a word as it is written, or nothing for silence and noise."""
+    """Return the plain spelling of a dictionary entry, or "" for silence and noise."""
     if word.startswith(("<", "[", "+")):
         return ""
     return re.sub(r"\(\d+\)$", "", word).lower()

@@ -1,27 +1,27 @@
-"""The header of a WAV that arrives in pieces."""
+"""Parse the header of a streamed WAV."""
 
 import struct
 from typing import Optional, Tuple
 
 from ..audio.format import AudioFormat
 
-__all__ = ["NotWav", "read_header"]
+__all__ = ["WavHeaderError", "read_header"]
 
 HEADER_LIMIT = 65536
 PCM, EXTENSIBLE = 1, 0xFFFE
 
 
-class NotWav(Exception):
-    """The audio is no WAV of 16-bit samples."""
+class WavHeaderError(Exception):
+    """The audio is not a WAV with 16-bit samples."""
 
 
 def read_header(begin: bytes) -> Optional[Tuple[AudioFormat, int]]:
-    """Return the format and where the samples begin, or None while the header is not complete.
+    """Return the format and the offset of the samples, or None while the header is incomplete.
 
-    The length of the data is not looked at: a stream does not know it when it begins.
+    The length of the data is ignored, because a streaming client does not know it. Raises `WavHeaderError`.
     """
     if not b"RIFF".startswith(begin[:4]) or not b"WAVE".startswith(begin[8:12]):
-        raise NotWav("no RIFF/WAVE header")
+        raise WavHeaderError("no RIFF/WAVE header")
     audio_format: Optional[AudioFormat] = None
     at = 12
     while len(begin) >= at + 8:
@@ -35,12 +35,12 @@ def read_header(begin: bytes) -> Optional[Tuple[AudioFormat, int]]:
             audio_format = _format(begin[at : at + 16])
         at += size + size % 2
     if len(begin) > HEADER_LIMIT:
-        raise NotWav("no data chunk")
+        raise WavHeaderError("no data chunk")
     return None
 
 
 def _format(chunk: bytes) -> AudioFormat:
     tag, channels, rate, _, _, bits = struct.unpack("<HHIIHH", chunk)
     if tag not in (PCM, EXTENSIBLE) or bits != 16 or not 1 <= channels <= 8 or not 2000 <= rate <= 96000:
-        raise NotWav(f"format {tag}, {bits} bits, {channels} channels, {rate} Hz")
+        raise WavHeaderError(f"format {tag}, {bits} bits, {channels} channels, {rate} Hz")
     return AudioFormat(rate, channels)

@@ -1,4 +1,4 @@
-"""A client by hand, on websocket-client, to hold conversations with the gateway word for word."""
+"""A minimal client on websocket-client, to exchange single messages with the gateway."""
 
 import base64
 import contextlib
@@ -24,8 +24,8 @@ INIT = {"encoding": "pcm_s16le", "sample_rate": 16000, "channels": 1, "enable_pa
 SECOND = 32000
 
 
-class Patient(websocket.WebSocket):  # type: ignore[misc]
-    """Reads on where its answer comes too late, the server having said everything and gone."""
+class _WebSocket(websocket.WebSocket):  # type: ignore[misc]
+    """A WebSocket that reads on if the server has closed the connection before its pong or close is sent."""
 
     def pong(self, payload: Union[str, bytes] = "") -> None:
         with contextlib.suppress(OSError):
@@ -36,8 +36,8 @@ class Patient(websocket.WebSocket):  # type: ignore[misc]
             super().send_close(status, reason, **options)
 
 
-class Talk:
-    """One conversation: what is said, and what is heard until the close."""
+class RawClient:
+    """One connection. ``received`` holds its messages, ``close_code`` is None until the close."""
 
     def __init__(
         self, gateway: LocalGateway, path: str, *, key: str = "key", timeout: float = 10.0, **options: Any
@@ -46,18 +46,18 @@ class Talk:
         self.close_code: Optional[int] = None
         self.close_reason = ""
         self.pings = 0
-        self.heard: List[Any] = []
+        self.received: List[Any] = []
         self.socket: Any = websocket.create_connection(
             gateway.url + path,
             header=header,
             timeout=timeout,
             suppress_origin=True,
             http_no_proxy=["127.0.0.1"],
-            class_=Patient,
+            class_=_WebSocket,
             **options,
         )
 
-    def __enter__(self) -> "Talk":
+    def __enter__(self) -> "RawClient":
         return self
 
     def __exit__(
@@ -68,8 +68,8 @@ class Talk:
     ) -> None:
         self.socket.shutdown()
 
-    def say(self, *messages: Union[Dict[str, Any], str, bytes]) -> "Talk":
-        """Send messages: objects as JSON, texts as they are, bytes as binary."""
+    def send(self, *messages: Union[Dict[str, Any], str, bytes]) -> "RawClient":
+        """Send messages: dictionaries as JSON, strings as text, bytes as binary. Return self."""
         for message in messages:
             if isinstance(message, bytes):
                 self.socket.send_binary(message)
@@ -77,8 +77,8 @@ class Talk:
                 self.socket.send(message if isinstance(message, str) else json.dumps(message))
         return self
 
-    def hear(self) -> Any:
-        """Return the next frame; None at the close. What is no JSON is returned as it is."""
+    def receive(self) -> Any:
+        """Return the next message, or None at the close. Text that is not JSON is returned unchanged."""
         while True:
             opcode, frame = self.socket.recv_data_frame(control_frame=True)
             if opcode == websocket.ABNF.OPCODE_CLOSE:
@@ -95,42 +95,42 @@ class Talk:
                     message = json.loads(frame.data)
                 except ValueError:
                     message = frame.data.decode()
-            self.heard.append(message)
+            self.received.append(message)
             return message
 
-    def rest(self) -> List[Any]:
-        """Return all frames up to the close."""
+    def receive_all(self) -> List[Any]:
+        """Return all messages up to the close."""
         frames: List[Any] = []
-        frame = self.hear()
+        frame = self.receive()
         while frame is not None:
             frames.append(frame)
-            frame = self.hear()
+            frame = self.receive()
         return frames
 
-    def until(self, test: Any) -> Any:
-        """Return the next frame that passes the test."""
-        frame = self.hear()
+    def receive_until(self, test: Any) -> Any:
+        """Return the next message that passes the test."""
+        frame = self.receive()
         while frame is not None and not test(frame):
-            frame = self.hear()
+            frame = self.receive()
         assert frame is not None, f"closed with {self.close_code} {self.close_reason!r}"
         return frame
 
 
 def soniox(
-    gateway: LocalGateway, *, without: str = "", talk: Optional[Dict[str, Any]] = None, **config: Any
-) -> Talk:
-    """Connect and send the config."""
+    gateway: LocalGateway, *, without: str = "", connect: Optional[Dict[str, Any]] = None, **config: Any
+) -> RawClient:
+    """Connect and send the Soniox config, without the key ``without``."""
     settings = {**CONFIG, **config}
     settings.pop(without, None)
-    return Talk(gateway, SONIOX, **(talk or {})).say(settings)
+    return RawClient(gateway, SONIOX, **(connect or {})).send(settings)
 
 
-def reson8(gateway: LocalGateway, *, ready: bool = True, **config: Any) -> Talk:
-    """Connect, send the init, and wait for ready."""
-    talk = Talk(gateway, RESON8).say({"type": "init", "config": {**INIT, **config}})
+def reson8(gateway: LocalGateway, *, ready: bool = True, **config: Any) -> RawClient:
+    """Connect, send the Reson8 init, and wait for ready."""
+    client = RawClient(gateway, RESON8).send({"type": "init", "config": {**INIT, **config}})
     if ready:
-        assert talk.hear()["type"] == "ready"
-    return talk
+        assert client.receive()["type"] == "ready"
+    return client
 
 
 def audio(pcm: bytes) -> Dict[str, str]:
@@ -150,12 +150,12 @@ CLOSE = {"type": "close"}
 
 
 def tokens(frames: List[Any]) -> List[Dict[str, Any]]:
-    """All final tokens, in order."""
+    """Return all final tokens, in order."""
     return [token for frame in frames for token in frame.get("tokens", ()) if token["is_final"]]
 
 
 def text(frames: List[Any]) -> str:
-    """The final text, markers included."""
+    """Return the final text, including markers."""
     return "".join(token["text"] for token in tokens(frames))
 
 

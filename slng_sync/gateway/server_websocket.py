@@ -1,4 +1,4 @@
-"""The server's end of a WebSocket. The only importer of ``websockets``."""
+"""The server side of a WebSocket. The only module that imports ``websockets``."""
 
 import asyncio
 import contextlib
@@ -16,22 +16,26 @@ from websockets.frames import DATA_OPCODES, Frame, Opcode
 from websockets.http11 import Request, Response
 
 from .records import Connection
-from .upgrade import Answer
+from .upgrade import UpgradeResponse
 
-__all__ = ["ConnectionClosed", "Request", "Response", "Server", "Wire", "listen", "response"]
+__all__ = ["ConnectionClosed", "Request", "Response", "Server", "ServerWebSocket", "listen", "response"]
 
-# The library logs each handshake that a client gave up, which here is what tests do all day long.
-_LOG = logging.getLogger("slng_sync.gateway.wire")
+# The library logs each handshake that a client aborts, which tests do all the time.
+_LOG = logging.getLogger("slng_sync.gateway.server_websocket")
 _LOG.setLevel(logging.CRITICAL)
 
 CLOSE_TIMEOUT = 2.0
 MESSAGE_LIMIT = 4 * 1024 * 1024
-# Small, so that a client that is faster than the recogniser feels it before much has piled up.
+# Small, so that a client that is faster than the recogniser is slowed down early.
 RECEIVE_BUFFER = 64 * 1024
 
 
-class Wire(ServerConnection):
-    """A connection that can be dropped, muted and frozen; it counts what came in, and keeps the newest."""
+class ServerWebSocket(ServerConnection):
+    """A connection that can be dropped, muted and frozen.
+
+    ``arrived`` counts the client's messages, whether they were read or not. ``newest`` is the data of the
+    last one.
+    """
 
     record: Connection
     muted = False
@@ -56,7 +60,7 @@ class Wire(ServerConnection):
 
     @property
     def ending(self) -> Tuple[int, str]:
-        """Code and reason of the close frame that came first, if it was answered; else 1006."""
+        """Return code and reason of the first close frame, or 1006 if it was not answered."""
         sent, received = self.protocol.close_sent, self.protocol.close_rcvd
         if sent is None or received is None:
             return 1006, ""
@@ -64,7 +68,7 @@ class Wire(ServerConnection):
         return first.code, first.reason
 
     def reset(self) -> None:
-        """Drop the TCP connection with a reset instead of an orderly end."""
+        """Reset the TCP connection."""
         sock = self.transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
             sock.setsockopt(
@@ -75,20 +79,20 @@ class Wire(ServerConnection):
         self.transport.abort()
 
     async def freeze(self, seconds: float) -> None:
-        """Stop reading for so long, or until the peer is gone."""
+        """Stop reading for this many seconds, or until the peer has closed the connection."""
         loop = asyncio.get_running_loop()
-        until = loop.time() + seconds
+        deadline = loop.time() + seconds
         self.transport.pause_reading()
-        while loop.time() < until and not self.transport.is_closing():
+        while loop.time() < deadline and not self.transport.is_closing():
             if _peer_is_gone(self.transport.get_extra_info("socket")):
                 self.transport.abort()
-            await asyncio.sleep(min(0.1, max(0.0, until - loop.time())))
+            await asyncio.sleep(min(0.1, max(0.0, deadline - loop.time())))
         if not self.transport.is_closing():
             self.transport.resume_reading()
 
 
 def _peer_is_gone(sock: Any) -> bool:
-    """Tell whether the peer is gone, which nobody sees while nobody reads. Known on Linux only."""
+    """Return True if the peer has closed the connection, without reading from it. Only on Linux."""
     if not sys.platform.startswith("linux"):
         return False
     try:
@@ -99,14 +103,19 @@ def _peer_is_gone(sock: Any) -> bool:
 
 
 def listen(
-    handler: Any, process_request: Any, begun: Callable[[Wire], None], host: str, port: int, tls: Any
+    handler: Any,
+    process_request: Any,
+    accepted: Callable[[ServerWebSocket], None],
+    host: str,
+    port: int,
+    tls: Any,
 ) -> Any:
-    """Return what, awaited, is a `Server` that listens; ``begun`` is told of each connection at once."""
+    """Return an awaitable that gives a listening `Server`. It calls ``accepted`` for each new connection."""
 
-    def begin(*args: Any, **options: Any) -> Wire:
-        wire = Wire(*args, **options)
-        begun(wire)
-        return wire
+    def create(*args: Any, **options: Any) -> ServerWebSocket:
+        websocket = ServerWebSocket(*args, **options)
+        accepted(websocket)
+        return websocket
 
     sock = socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
@@ -115,12 +124,12 @@ def listen(
         sock=sock,
         ssl=tls,
         process_request=process_request,
-        # The library calls it, and does not ask what it is.
-        create_connection=cast("type[Wire]", begin),
+        # The library only calls it, so a function is as good as a class.
+        create_connection=cast("type[ServerWebSocket]", create),
         compression=None,
         open_timeout=10,
         close_timeout=CLOSE_TIMEOUT,
-        # Client pings are what is tested here; pings of our own are a fault to be asked for.
+        # The gateway sends pings only for the fault framing="pings". The client's pings are under test.
         ping_interval=None,
         max_size=MESSAGE_LIMIT,
         max_queue=16,
@@ -129,11 +138,11 @@ def listen(
     )
 
 
-def response(answer: Answer) -> Response:
-    """Build the HTTP answer to a refused upgrade."""
-    body = answer.body.encode()
-    headers = Headers([*answer.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
-    return Response(answer.status, _reason(answer.status), headers, body)
+def response(refusal: UpgradeResponse) -> Response:
+    """Return the HTTP response for a refused upgrade."""
+    body = refusal.body.encode()
+    headers = Headers([*refusal.headers, ("Content-Length", str(len(body))), ("Connection", "close")])
+    return Response(refusal.status, _reason(refusal.status), headers, body)
 
 
 def _reason(status: int) -> str:
