@@ -280,7 +280,7 @@ DAMAGED: Dict[str, Break] = {
     "wants": lambda lines: lines[2].pop("data"),
     "'at' must be seconds": lambda lines: lines[2].update(at="soon"),
     "'seconds' must be": lambda lines: lines[2].update(seconds=-1),
-    "no length": lambda lines: lines.__setitem__(
+    "without a length": lambda lines: lines.__setitem__(
         2, {"t_ms": 1, "dir": "client", "kind": "text", "is": "audio", "data": ""}
     ),
     "beginning of a connection": lambda lines: lines.__setitem__(2, _opening(lines, sample_rate=0)),
