@@ -137,16 +137,19 @@ class AudioBuffer:
 
     def pop_until(self, position: int) -> None:
         """Remove the chunks that end at ``position`` or before it."""
-        width, count = self._width, 0
+        width, count, frames, in_memory = self._width, 0, 0, 0
         for start, audio in self.chunks:
             length = len(audio) // width
             if start + length > position:
                 break
             count += 1
-            self.frames -= length
+            frames += length
             if isinstance(audio, bytes):
-                self.in_memory -= length
-        del self.chunks[:count]
+                in_memory += length
+        if count:
+            del self.chunks[:count]
+            self.frames -= frames
+            self.in_memory -= in_memory
 
     def pop_oldest_in_memory(self) -> Chunk:
         """Remove the first chunk that takes up memory; there must be one."""

@@ -95,6 +95,11 @@ class StreamProtocol:
         self._pause = Pause(queue.audio_format) if dialect.settles_by_finalize and asks_to_settle else None
         self._bytes_per_second = queue.audio_format.sample_rate * queue.audio_format.frame_bytes
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether audio flows, nothing ends, and no transcript waits for its translation."""
+        return self.ready and not self.finished and self.failure is None and self._held_at is None
+
     # What to send.
 
     def next_message(self, now: float) -> Optional[Message]:

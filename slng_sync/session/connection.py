@@ -52,6 +52,11 @@ class Connection:
         if trace is not None:
             trace.opened(protocol, websocket.redaction)
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the conversation goes on, and nothing in it waits for its time."""
+        return self.closed is None and self.protocol.is_steady
+
     def due(self, now: float) -> float:
         """Return when there is something to do even if nothing arrives."""
         return now if self.websocket.has_more else min(self.protocol.due(now), self.heartbeat.due)

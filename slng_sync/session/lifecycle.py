@@ -30,6 +30,9 @@ from .state import State
 
 __all__ = ["Lifecycle"]
 
+# Some Pythons look up a member of an enumeration by a function in Python.
+STREAMING = State.STREAMING
+
 Steps = Generator[float, None, None]
 
 CLOSE_TIMEOUT = 1.0
@@ -184,24 +187,24 @@ class Lifecycle:
 
     def _stream(self, connection: Connection) -> Steps:
         """Send and receive until the conversation is over. Raises what ends it too early."""
-        task, wakeup, protocol = self._task, self._shared.wakeup, connection.protocol
+        task, shared, wakeup = self._task, self._shared, self._shared.wakeup
         due = 0.0
         while True:
             now = time.monotonic()
-            if now >= due or wakeup.is_set:
+            if now >= due or wakeup.is_set or not connection.is_steady or shared.state is not STREAMING:
                 wakeup.is_set = False
                 if not self._advance(connection, now):
                     break
                 due = self._next_time(connection, now)
             else:
-                # Nothing but audio has come in.
-                self._flush(connection, now)
-                due = min(due, protocol.due(now))
+                # Nothing has happened but that audio or transcripts came: most passes are so.
+                if not shared.queue.is_drained:
+                    self._flush(connection, now)
+                due = min(due, connection.due(now))
             yield due
             # Not once it is known why the conversation ends: a break after that says nothing more.
-            if (task.is_readable or connection.websocket.has_more) and protocol.failure is None:
+            if (task.is_readable or connection.websocket.has_more) and connection.protocol.failure is None:
                 self._receive(connection)
-                due = 0.0
         yield from self._say_goodbye(connection)
         error = connection.failure()
         if error is not None:
@@ -225,7 +228,8 @@ class Lifecycle:
         if protocol.ready:
             self._note_ready(now)
         self._deliver(protocol.release(now))
-        self._report_file_problems()
+        if shared.files is not None:
+            self._report_file_problems()
         return not protocol.over(now) and now < shared.deadline
 
     def _flush(self, connection: Connection, now: float) -> None:
@@ -237,7 +241,6 @@ class Lifecycle:
         self._task.watch_writing(connection.websocket.backlog > 0)
         if self._shared.queue.unreadable:
             self._audio_input.lose_unreadable()
-        # Whoever waits for room, or for an answer, looks again.
         self._shared.changes.notify()
 
     def _look_for_the_reason(self, connection: Connection, fault: ConnectionLost) -> None:
@@ -266,6 +269,8 @@ class Lifecycle:
             self._refusal = None
             self._accepted(self._shared.dialect)
         self._deliver(items)
+        # What was settled makes room, and what was answered is waited for.
+        self._shared.changes.notify()
 
     def _deliver(self, items: Sequence[Any]) -> None:
         if items and self._shared.delivery.deliver(items) and self._connection is not None:
