@@ -12,7 +12,7 @@ from .events import Closed, Event, Transcript
 from .protocol.stream_protocol import Timeouts
 from .session.assembly import Apart, Assembly, Request
 from .session.session import Session
-from .session.state import Settings
+from .session.state import ModelChoice, Settings
 from .transcript import TranscriptLog
 from .transport.endpoint import make_endpoint
 from .validation import Path, check_count, check_flag, check_folder, check_seconds
@@ -89,7 +89,8 @@ class Client:
         ca_certs: Optional[str] = None,
         proxy: Optional[str] = None,
     ) -> None:
-        self._dialect = as_dialect(model)
+        dialect = as_dialect(model)
+        self._model = ModelChoice(dialect)
         self._callbacks = Callbacks()
         given = (on_partial, on_final, on_error, on_event, on_message)
         for kind, function in zip(KINDS, given):
@@ -100,7 +101,7 @@ class Client:
         check_count("max_attempts", max_attempts)
         self._settings = Settings(
             endpoint=make_endpoint(
-                self._dialect, api_key, world_part, region, base_url, headers, ssl_context, ca_certs, proxy
+                dialect, api_key, world_part, region, base_url, headers, ssl_context, ca_certs, proxy
             ),
             dispatch=dispatch,
             timing=Timeouts(
@@ -332,7 +333,7 @@ class Client:
         return replay.log
 
     def __repr__(self) -> str:
-        return f"<Client {self._dialect.model} at {self._settings.endpoint.address}>"
+        return f"<Client {self._model.dialect.model} at {self._settings.endpoint.address}>"
 
     def _register(self, kind: str, function: Function) -> Function:
         self._callbacks.add(kind, function)
@@ -340,11 +341,7 @@ class Client:
 
     def _session(self, request: Request, callbacks: Optional[Callbacks] = None) -> "Union[Session, Sessions]":
         callbacks = callbacks or self._callbacks
-        return Assembly(self._settings, self._dialect, callbacks, self._remember).session(request)
-
-    def _remember(self, dialect: Dialect) -> None:
-        """Start the next session with this form of the dialect, because the server accepts it."""
-        self._dialect = dialect
+        return Assembly(self._settings, self._model, callbacks).session(request)
 
 
 def _get(items: "queue.SimpleQueue[Any]") -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Callable, Optional, Sequence, Tuple, Unio
 
 from ..audio.format import AudioFormat
 from ..callbacks.registry import Callbacks
-from ..dialects import Dialect
 from ..errors import ConfigurationError
 from ..validation import Path, check_flag, check_seconds
 from .audio_input import AudioInput
@@ -16,7 +15,7 @@ from .io_loop import TaskWakeup
 from .lifecycle import Lifecycle
 from .session import Session
 from .shared_state import SharedState
-from .state import Settings
+from .state import ModelChoice, Settings
 
 # What few programs ask for is imported where it is asked for: every program pays for what is imported here.
 if TYPE_CHECKING:
@@ -128,14 +127,13 @@ class Assembly:
     def __init__(
         self,
         settings: Settings,
-        dialect: Dialect,
+        model: ModelChoice,
         callbacks: Callbacks,
-        accepted: Callable[[Dialect], None],
     ) -> None:
         self._settings = settings
-        self._dialect = dialect
+        self._model = model
+        self._dialect = model.dialect
         self._callbacks = callbacks
-        self._accepted = accepted
 
     def session(self, request: Request) -> "Union[Session, Sessions]":
         """The session that was asked for, or one for each channel; not open yet."""
@@ -183,9 +181,7 @@ class Assembly:
         )
         audio_input = AudioInput(shared, request.voice_gate(audio_format))
         capture = None if source is None else Capture(source, shared, audio_input)
-        life = Lifecycle(
-            shared, audio_input, capture, self._callbacks, raises=request.raises, accepted=self._accepted
-        )
+        life = Lifecycle(shared, audio_input, capture, self._callbacks, self._model, raises=request.raises)
         return Session(shared, audio_input, capture, life), shared
 
     def _files(

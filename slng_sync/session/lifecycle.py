@@ -6,7 +6,7 @@ goes on at the latest. Everything here runs on ``slng-io``, and nothing waits in
 
 import contextlib
 import time
-from typing import Any, Callable, Generator, List, Optional, Sequence
+from typing import Any, Generator, List, Optional, Sequence
 
 from ..callbacks.registry import Callbacks
 from ..dialects.base import Dialect
@@ -26,7 +26,7 @@ from .capture import Capture
 from .connection import Connection
 from .io_loop import Task
 from .shared_state import SharedState
-from .state import State
+from .state import ModelChoice, State
 
 __all__ = ["Lifecycle"]
 
@@ -48,13 +48,13 @@ STEADY = 60.0
 class Lifecycle:
     """One connection after the other, from the first attempt to the last word.
 
-    ``raises`` says that a call is waiting to raise what ends the session; ``accepted`` is called with the
-    dialect once the server has let the stream begin.
+    ``raises`` says that a call is waiting to raise what ends the session. ``model`` is updated once the
+    server has let the stream begin.
     """
 
     __slots__ = """
-        _accepted _audio_input _backoff _callbacks _capture _connection _error _outage _raises _refusal
-        _shared _unfinished
+        _audio_input _backoff _callbacks _capture _connection _error _model _outage _raises _refusal _shared
+        _unfinished
     """.split()
 
     def __init__(
@@ -63,9 +63,9 @@ class Lifecycle:
         audio_input: AudioInput,
         capture: Optional[Capture],
         callbacks: Callbacks,
+        model: ModelChoice,
         *,
         raises: bool = False,
-        accepted: Callable[[Dialect], None] = lambda dialect: None,
     ) -> None:
         settings = shared.settings
         self._shared = shared
@@ -73,7 +73,7 @@ class Lifecycle:
         self._capture = capture
         self._callbacks = callbacks
         self._raises = raises
-        self._accepted = accepted
+        self._model = model
         self._backoff = Backoff(settings.max_attempts if settings.reconnect else 0)
         self._connection: Optional[Connection] = None
         self._refusal: Optional[SlngError] = None
@@ -267,7 +267,7 @@ class Lifecycle:
         items = connection.receive(time.monotonic(), raw=self._callbacks.want_frames)
         if not was_accepted and connection.protocol.accepted:
             self._refusal = None
-            self._accepted(self._shared.dialect)
+            self._model.dialect = self._shared.dialect
         self._deliver(items)
         # What was settled makes room, and what was answered is waited for.
         self._shared.changes.notify()

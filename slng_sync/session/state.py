@@ -5,10 +5,11 @@ from enum import IntEnum
 from typing import Optional
 
 from ..callbacks.targets import DispatchTo
+from ..dialects.base import Dialect
 from ..protocol.stream_protocol import Timeouts
 from ..transport.endpoint import ServerEndpoint
 
-__all__ = ["Settings", "State", "Stats"]
+__all__ = ["ModelChoice", "Settings", "State", "Stats"]
 
 
 class State(IntEnum):
@@ -21,6 +22,13 @@ class State(IntEnum):
     RECONNECTING = 4
     DRAINING = 5
     CLOSED = 6
+
+
+@dataclass
+class ModelChoice:
+    """A client's model, in the form that the server has accepted last. The next session begins with it."""
+
+    dialect: Dialect
 
 
 @dataclass(frozen=True)
