@@ -222,8 +222,11 @@ class Mailbox:
     def _request(self) -> None:
         try:
             self._target.request()
-        except Exception as error:
+        except BaseException as error:
+            # SystemExit too: it would end the calling thread, and with it every delivery after this one.
             self.request_failed(error)
+            if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+                raise
         finally:
             with self._lock:
                 self._in_flight -= 1

@@ -28,7 +28,7 @@ PROGRAMMING_ERRORS = {
 }
 """Errors whose message names code, not values. Not ``KeyError``: the key may be a spoken word."""
 
-QUOTED = re.compile(r"'([^']*)'")
+WORD = re.compile(r"\w+")
 
 
 class RawFrame(NamedTuple):
@@ -143,11 +143,10 @@ def _message_to_log(error: BaseException, item: Any) -> str:
     if type(error) not in PROGRAMMING_ERRORS or isinstance(item, RawFrame):
         return ""
     message = str(error)
-    said = item.text.casefold().split() if isinstance(item, Transcript) else ()
-    # As getattr(labels, word) does.
-    if any(name.casefold() in said for name in QUOTED.findall(message)):
-        return ""
-    return f": {message}"
+    said = WORD.findall(item.text.casefold()) if isinstance(item, Transcript) else ()
+    # As getattr(labels, word) does, or raise TypeError(transcript.text).
+    is_quoted = not set(said).isdisjoint(WORD.findall(message.casefold()))
+    return "" if is_quoted else f": {message}"
 
 
 def _log_lost_audio(item: Any) -> None:

@@ -181,7 +181,8 @@ class FunctionTarget(OwnThread):
         try:
             # A bound method of the mailbox: its repr shows no spoken words.
             self._function(mailbox.drain)
-        except Exception as error:
+        except BaseException as error:
+            # SystemExit too: it would end this thread, and with it all deliveries.
             mailbox.request_failed(error)
 
 

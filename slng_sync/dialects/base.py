@@ -136,7 +136,8 @@ class Dialect:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.model:
+        # Not a subclass of a model, which would take its name.
+        if vars(cls).get("model"):
             Dialect.models[cls.model] = cls
 
     @property

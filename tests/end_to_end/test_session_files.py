@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
-from heard import Heard
+from heard import PATIENCE, Heard
 from test_reconnect import gateway as place_gateway
 from test_reconnect import speak
 from test_session import BOTH, SECOND, client_for, gateway
@@ -79,6 +79,11 @@ def test_the_files_of_a_killed_process_can_be_played_and_replayed(tmp_path: Path
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert process.stdout.readline() == "sent\n"
+            # slng-writer writes a moment later than slng-io hands over.
+            until = time.monotonic() + PATIENCE
+            while b"eight" not in trace.read_bytes() or record.stat().st_size < 44 + 160_000:
+                assert time.monotonic() < until
+                time.sleep(0.01)
             process.kill()
         assert process.returncode == -signal.SIGKILL
     with wave.open(str(record)) as file:
