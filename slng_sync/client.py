@@ -256,7 +256,7 @@ class Client:
             trace=trace,
             trace_audio=trace_audio,
         )
-        return self._session(request, callbacks)._open(wait=wait)
+        return self._session(request, callbacks).open(wait=wait)
 
     def stream(
         self,
@@ -278,7 +278,7 @@ class Client:
         request = Request(source, sample_rate, channels, speed, follow, raises=True, tap=received.put)
         session = self._session(request)
         open_channels = 1 if isinstance(session, Session) else len(session)
-        with session._open():
+        with session.open():
             while open_channels:
                 item = _get(received)
                 if isinstance(item, Transcript) and (item.is_final or partials):
@@ -305,7 +305,7 @@ class Client:
         """
         session = self._session(Request(source, sample_rate, channels, speed, follow, raises=True))
         try:
-            with session._open():
+            with session.open():
                 try:
                     _wait_with_progress(session, session.source_seconds if progress else None)
                 except KeyboardInterrupt:

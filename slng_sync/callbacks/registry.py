@@ -29,6 +29,7 @@ PROGRAMMING_ERRORS = {
 """Errors whose message names code, not values. Not ``KeyError``: the key may be a spoken word."""
 
 WORD = re.compile(r"\w+")
+QUOTED = re.compile(r"'([^']*)'")
 
 
 class RawFrame(NamedTuple):
@@ -143,10 +144,12 @@ def _message_to_log(error: BaseException, item: Any) -> str:
     if type(error) not in PROGRAMMING_ERRORS or isinstance(item, RawFrame):
         return ""
     message = str(error)
-    said = WORD.findall(item.text.casefold()) if isinstance(item, Transcript) else ()
-    # As getattr(labels, word) does, or raise TypeError(transcript.text).
-    is_quoted = not set(said).isdisjoint(WORD.findall(message.casefold()))
-    return "" if is_quoted else f": {message}"
+    said = set(WORD.findall(item.text.casefold())) if isinstance(item, Transcript) else set()
+    # As getattr(labels, word) does, or raise TypeError(transcript.text). Python's own messages are full of
+    # short words, so these count only where they are quoted.
+    told = {word for word in WORD.findall(message.casefold()) if len(word) > 3}
+    told.update(QUOTED.findall(message.casefold()))
+    return "" if said & told else f": {message}"
 
 
 def _log_lost_audio(item: Any) -> None:

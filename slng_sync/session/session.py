@@ -43,11 +43,14 @@ class Session:
         self._capture = capture
         self._life = life
 
-    def _open(self, *, wait: bool = True) -> "Session":
-        """Connect and start the source. Return once the server accepts audio, or at once.
+    def open(self, *, wait: bool = True) -> "Session":
+        """Connect and start the source. Return once the server accepts audio; at once with ``wait=False``.
 
-        Raises ``ConnectError``, ``ServerError`` or ``AudioError``.
+        ``Client.listen()`` has done this: a session that was opened stays as it is. Raises ``ConnectError``,
+        ``ServerError`` or ``AudioError``.
         """
+        if self._shared.state is not State.NEW:
+            return self
         try:
             self._begin_open(wait=wait)
             if wait:

@@ -37,8 +37,10 @@ class Sessions(Sequence[Session]):
         for shared in self._shared:
             shared.mailbox.poll_with(self._polled)
 
-    def _open(self, *, wait: bool = True) -> "Sessions":
+    def open(self, *, wait: bool = True) -> "Sessions":
         """Connect them all at once, then start the source. Raises what stands against one of them."""
+        if self[0].state is not State.NEW:
+            return self
         try:
             for session in self:
                 session._begin_open(wait=wait)
