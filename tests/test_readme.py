@@ -31,6 +31,12 @@ def test_the_whole_program_is_the_sample() -> None:
     assert statements(programs()[0]) == statements(sample)
 
 
+@pytest.mark.parametrize("program", programs())
+def test_every_program_is_python(program: str) -> None:
+    """Some need a window or a microphone, so they are only compiled."""
+    ast.parse(program)
+
+
 def test_the_program_for_tests_runs() -> None:
     """Run the lines about the local gateway, with some audio added."""
     program = next(each for each in programs() if "LocalGateway" in each)
