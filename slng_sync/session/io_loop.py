@@ -26,6 +26,8 @@ BURST = 8.0
 JOIN_SLICE = 0.05
 NO_MORE = -1.0
 """In the place of a time, once a session has ended."""
+FAILURE_PAUSE = 0.1
+"""Seconds before the next pass after one that failed as a whole."""
 
 
 class Life(Protocol):
@@ -50,7 +52,7 @@ class Life(Protocol):
 class Task:
     """A session on the loop. Only ``slng-io`` calls its methods, except ``wake``."""
 
-    __slots__ = ("_events", "_loop", "_sock", "due", "is_awake", "is_readable", "life", "steps")
+    __slots__ = ("_events", "_loop", "_sock", "due", "is_awake", "is_over", "is_readable", "life", "steps")
 
     def __init__(self, loop: "IoLoop", life: Life) -> None:
         self._loop = loop
@@ -60,6 +62,7 @@ class Task:
         self.steps = life.run()
         self.due = 0.0
         self.is_awake = False
+        self.is_over = False
         self.is_readable = False
 
     def wake(self) -> None:
@@ -202,10 +205,15 @@ class IoLoop:
             if pause > 0.0:
                 # What gathers in the meantime shares the next pass.
                 time.sleep(pause)
-            ready = self._wait(wakeup)
-            now = time.monotonic()
-            passes.spend(now)
-            self._pass(ready, now)
+            try:
+                ready = self._wait(wakeup)
+                now = time.monotonic()
+                passes.spend(now)
+                self._pass(ready, now)
+            except Exception as error:
+                # A safety net, for no single session is to blame: the thread of all sessions has to go on.
+                logger.critical("a pass of slng-io failed; it goes on", exc_info=error)
+                time.sleep(FAILURE_PAUSE)
 
     def _wait(self, wakeup: Wakeup) -> Dict[Task, None]:
         """Wait for a socket, a wake-up, or the time. Return the sessions whose socket is ready."""
@@ -237,6 +245,9 @@ class IoLoop:
 
     def _resume_all(self, tasks: Collection[Task]) -> None:
         for task in tasks:
+            if task.is_over:
+                # Woken after its end, as by a source that still gave audio.
+                continue
             # First, so that whatever is put in from now on wakes it again.
             task.is_awake = False
             try:
@@ -256,7 +267,7 @@ class IoLoop:
 
     def _remove(self, task: Task) -> None:
         """Forget a session. Before its end is reported: who waits for that may then wait for the thread."""
-        task.due = NEVER
+        task.is_over, task.due = True, NEVER
         task.unwatch()
         with self._lock:
             self._tasks.discard(task)

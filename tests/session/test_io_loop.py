@@ -40,7 +40,7 @@ from slng_sync.protocol.send_queue import SendQueue
 from slng_sync.protocol.stream_protocol import StreamProtocol
 from slng_sync.session.audio_input import AudioInput
 from slng_sync.session.connection import Connection
-from slng_sync.session.io_loop import Task
+from slng_sync.session.io_loop import IoLoop, Task
 from slng_sync.session.lifecycle import Lifecycle
 from slng_sync.session.shared_state import SharedState
 from slng_sync.transport.connecting import ConnectAttempt
@@ -216,6 +216,90 @@ def test_the_loop_survives_a_mistake_anywhere_in_a_session(
             session.send(SECOND * 3)
         assert again.finals == ["hello world."]
     assert threads() == []
+
+
+class Counting:
+    """A life that ends when told to, and counts the loop's calls."""
+
+    def __init__(self) -> None:
+        self.is_ending = False
+        self.passes = self.ends = 0
+        self.failures: List[BaseException] = []
+
+    def run(self) -> Iterator[float]:
+        while not self.is_ending:
+            yield float("inf")
+
+    def end_pass(self) -> None:
+        self.passes += 1
+
+    def report_end(self) -> None:
+        self.ends += 1
+
+    def fail(self, error: BaseException) -> None:
+        self.failures.append(error)
+
+    def forget_parent(self) -> None:
+        pass
+
+
+def test_a_session_that_is_woken_after_its_end_ends_once() -> None:
+    """A source may still give audio while its session ends."""
+    loop, ending, staying = IoLoop(), Counting(), Counting()
+    stayer, task = loop.start(staying), loop.start(ending)
+    ending.is_ending = True
+    task.wake()
+    wait_until(lambda: ending.ends)
+    passes = staying.passes
+    task.is_awake = False
+    task.wake()
+    stayer.wake()
+    wait_until(lambda: staying.passes > passes)
+    assert (ending.ends, ending.failures) == (1, [])
+    staying.is_ending = True
+    stayer.wake()
+    loop.join(PATIENCE)
+    assert staying.ends == 1
+
+
+def test_a_pass_that_fails_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop, life = IoLoop(), Counting()
+    task = loop.start(life)
+    wait_until(lambda: life.passes)
+    wait, failures = loop._wait, [OSError("the poll failed")]
+
+    def failing(wakeup: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return wait(wakeup)
+
+    monkeypatch.setattr(loop, "_wait", failing)
+    # This ends the wait that runs. The next one fails.
+    task.wake()
+    wait_until(lambda: not failures)
+    life.is_ending = True
+    task.wake()
+    loop.join(PATIENCE)
+    assert life.ends == 1
+
+
+def test_passes_are_limited() -> None:
+    """Forty sessions that are woken all the time share at most 500 passes a second, after a few at once."""
+    loop = IoLoop()
+    lives = [Counting() for _ in range(40)]
+    tasks = [loop.start(life) for life in lives]
+    begun = time.monotonic()
+    while time.monotonic() < begun + 0.5:
+        for task in tasks:
+            task.wake()
+        time.sleep(0.0001)
+    passes = max(life.passes for life in lives)
+    assert passes <= 500 * (time.monotonic() - begun) + 20
+    for life, task in zip(lives, tasks):
+        life.is_ending = True
+        task.wake()
+    loop.join(PATIENCE)
+    assert all(life.ends == 1 for life in lives)
 
 
 # Heartbeats and timeouts without calls of the program.
