@@ -1,7 +1,7 @@
-"""What reaches the user's callbacks: transcripts and events.
+"""The arguments of the user's callbacks: transcripts and events.
 
-All are frozen values. Times are seconds on the session's clock, which starts at 0 with the first
-audio and never restarts, whatever happens to the connection.
+All are frozen values. Times are in seconds on the session's clock. It starts at 0 with the first audio and
+does not restart when the connection is replaced.
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,10 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Word:
-    """One word. ``start`` and ``end`` in seconds, ``confidence`` from 0 to 1; None where none came."""
+    """One word.
+
+    ``start`` and ``end`` are in seconds, ``confidence`` from 0 to 1; None if the server sent none.
+    """
 
     text: str
     start: Optional[float] = None
@@ -42,7 +45,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Translation:
-    """The translation of a transcript; ``language`` is the ISO code of the language it is in."""
+    """The translation of a transcript. ``language`` is the ISO code of the target language."""
 
     text: str
     language: Optional[str] = None
@@ -52,17 +55,18 @@ class Translation:
 class Transcript:
     """Text that a model recognised: a partial or a final.
 
-    ``text``        the words; never the markers of the wire
+    ``text``        the words, without the markers of the wire
     ``is_final``    True: will not change again. False: the next partial replaces this one
-    ``start, end``  seconds on the session's clock; None where the server does not say
-    ``confidence``  from 0 to 1; Soniox: the mean over the tokens
-    ``language``    ISO code, ``speaker`` the server's label: where they were asked for
-    ``words``       in order; empty where the server sent none
-    ``stable``      the part of a partial's text that will not change; all of a final's
-    ``translation`` where one was asked for
-    ``complete``    False for a last partial that became final because the server never answered
-    ``raw``         the message of the server
-    ``channel``     the name of the channel, where each channel has a session of its own
+    ``start, end``  seconds on the session's clock; None if the server does not send them
+    ``confidence``  from 0 to 1; for Soniox the mean of the tokens
+    ``language``    the ISO code, if language identification is enabled
+    ``speaker``     the server's label, if speaker diarization is enabled
+    ``words``       the words in order; empty if the server sent none
+    ``stable``      the beginning of ``text`` that will not change; for a final all of it
+    ``translation`` the translation, if one was requested
+    ``complete``    False for a partial that became final because the server sent no final for it
+    ``raw``         the server's message
+    ``channel``     the name of the channel, if each channel has its own session
     """
 
     text: str
@@ -81,22 +85,22 @@ class Transcript:
 
 
 class Event:
-    """The base of what ``on_event`` is told."""
+    """The base of all events for ``on_event``."""
 
     __slots__ = ()
 
 
 class Repeated:
-    """Marks an event that the session of another channel tells: here it only moves the clock."""
+    """A mark for an event that another channel's session reports. Here it only advances the clock."""
 
     __slots__ = ()
 
 
 @dataclass(frozen=True)
 class Ready(Event):
-    """The server has said that it takes audio. ``session_id`` is its id of the session, where it gave one.
+    """The server is ready for audio. ``session_id`` is its id of the session, if it sent one.
 
-    Reson8 says so; Soniox takes audio without a word. With both ``listen()`` returns when audio can be sent.
+    Only Reson8 sends this event. With both models ``listen()`` returns when audio can be sent.
     """
 
     session_id: Optional[str] = None
@@ -104,7 +108,7 @@ class Ready(Event):
 
 @dataclass(frozen=True)
 class Reconnecting(Event):
-    """The connection broke; attempt number ``attempt`` to restore it starts in ``delay`` seconds."""
+    """The connection broke because of ``cause``. Attempt number ``attempt`` starts in ``delay`` seconds."""
 
     attempt: int
     delay: float
@@ -113,7 +117,7 @@ class Reconnecting(Event):
 
 @dataclass(frozen=True)
 class Reconnected(Event):
-    """The connection is back after ``outage`` seconds; ``replayed`` seconds of audio go out again."""
+    """The connection is back after ``outage`` seconds. ``replayed`` seconds of audio are resent."""
 
     outage: float
     replayed: float
@@ -121,7 +125,7 @@ class Reconnected(Event):
 
 @dataclass(frozen=True)
 class AudioLost(Event):
-    """``seconds`` of audio will not be transcribed, and why."""
+    """``seconds`` of audio will not be transcribed, because of ``reason``."""
 
     seconds: float
     reason: str
@@ -129,22 +133,22 @@ class AudioLost(Event):
 
 @dataclass(frozen=True)
 class Flushed(Event):
-    """A finalize was confirmed; ``id`` is the server's id of it, where there is one."""
+    """The server confirmed a finalize. ``id`` is the server's id of it, if it sent one."""
 
     id: Optional[str] = None
 
 
 @dataclass(frozen=True)
 class Endpoint(Event):
-    """The server heard the end of an utterance."""
+    """The server detected the end of an utterance."""
 
 
 @dataclass(frozen=True)
 class Level(Event):
-    """How loud the last 40 ms were, in dB of full scale: 0 is the loudest there is, -96 is digital silence.
+    """The level of the last 40 ms in dBFS: 0 is full scale, -96 is digital silence.
 
-    ``rms_dbfs`` is the power (a sine at full scale has -3), ``peak_dbfs`` the loudest sample. ``clipping``:
-    it was too loud for the microphone, which cuts the peaks off. ``speech``: somebody seems to speak.
+    ``rms_dbfs`` is the power (-3 for a sine at full scale), ``peak_dbfs`` the loudest sample. ``clipping`` is
+    True if the audio was too loud for the microphone. ``speech`` is True if the audio seems to be speech.
     """
 
     rms_dbfs: float
@@ -155,9 +159,9 @@ class Level(Event):
 
 @dataclass(frozen=True)
 class MicrophoneLost(Event):
-    """The microphone went away, or gives nothing: ``reason`` says how that was noticed.
+    """The microphone was disconnected or delivers no audio. ``reason`` says how that was detected.
 
-    It is waited for, and what it gives after that is heard.
+    The session waits for the microphone and then continues with its audio.
     """
 
     reason: str = ""
@@ -165,9 +169,9 @@ class MicrophoneLost(Event):
 
 @dataclass(frozen=True)
 class MicrophoneRestored(Event):
-    """The microphone is back after ``outage`` seconds, ``lost`` of which nobody has heard.
+    """The microphone is back after ``outage`` seconds. ``lost`` seconds of audio were not captured.
 
-    ``device`` is the name of what is heard now: another one, where the system has another default by then.
+    ``device`` is the name of the device in use. It differs if the system's default device has changed.
     """
 
     outage: float = 0.0
@@ -177,9 +181,9 @@ class MicrophoneRestored(Event):
 
 @dataclass(frozen=True)
 class MicrophoneSilent(Event):
-    """The microphone gives nothing, or next to nothing, that could be heard, for ``seconds`` by now.
+    """The microphone has delivered silence, or nearly silence, for ``seconds``.
 
-    ``hint`` says what to check on this system. Told once, until there is something to hear.
+    ``hint`` says what to check on this system. The event is sent once until the microphone delivers sound.
     """
 
     seconds: float = 0.0
@@ -188,6 +192,6 @@ class MicrophoneSilent(Event):
 
 @dataclass(frozen=True)
 class Closed(Event):
-    """The session is over. ``complete`` is False where something was left unanswered."""
+    """The session is over. ``complete`` is False if the server did not acknowledge all audio."""
 
     complete: bool

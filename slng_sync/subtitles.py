@@ -15,7 +15,7 @@ from typing import Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tup
 
 from .events import Transcript, Word
 
-__all__ = ["Cue", "cut", "speaker_name", "to_srt", "to_vtt", "voice"]
+__all__ = ["Cue", "cut", "speaker_label", "speaker_name", "to_srt", "to_vtt"]
 
 LINE_COLUMNS = 42
 LINES = 2
@@ -72,7 +72,7 @@ def speaker_name(speaker: Optional[str]) -> str:
     return f"Speaker {name}" if name.isdigit() else name
 
 
-def voice(channel: Optional[str], speaker: Optional[str]) -> Optional[str]:
+def speaker_label(channel: Optional[str], speaker: Optional[str]) -> Optional[str]:
     """Return the speaker's label with the channel, if channels are transcribed separately.
 
     The label names the channel, followed by the speaker if the server distinguishes speakers on it.
@@ -149,7 +149,7 @@ def _pieces(finals: Sequence[Transcript], translation: bool) -> Iterator[_Piece]
         translated = final.translation if translation else None
         text = " ".join((translated.text if translated else final.text).split())
         timed = () if translated else final.words
-        speaker = voice(final.channel, final.speaker)
+        speaker = speaker_label(final.channel, final.speaker)
         pieces = _pieces_of_words(text, timed, final) or list(_spread(text, start, end, speaker))
         if pieces:
             pieces[-1] = pieces[-1]._replace(text=pieces[-1].text.rstrip() + " ", ends_sentence=True)
@@ -169,7 +169,7 @@ def _pieces_of_words(text: str, words: Sequence[Word], final: Transcript) -> Lis
     for word, begin, stop in zip(words, [0, *cuts[1:]], [*cuts[1:], len(text)]):
         if word.start is None or word.end is None:
             return []
-        speaker = voice(final.channel, word.speaker or final.speaker)
+        speaker = speaker_label(final.channel, word.speaker or final.speaker)
         pieces.extend(_spread(text[begin:stop], word.start, word.end, speaker))
     return pieces
 

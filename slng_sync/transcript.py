@@ -1,7 +1,6 @@
-"""TranscriptLog: everything that was said in one stream, in order, and what it can be saved as.
+"""The transcript log of a session, and its output as text, SRT, WebVTT, JSON and HTML.
 
-Text, SRT, WebVTT, JSON, HTML. One thread adds, any number of threads read. How speech becomes
-subtitles stands in ``subtitles.py``.
+One thread adds transcripts, any number of threads read. ``subtitles`` makes the subtitles.
 """
 
 import copy
@@ -21,11 +20,11 @@ JSON_VERSION = 1
 
 
 class TranscriptLog:
-    """The finals of a stream in the order they came, and the partial that is still open.
+    """The finals of a session in the order of arrival, and the open partial.
 
-    Iterating and ``len()`` are over the finals. ``str(log)`` is the text; ``repr(log)`` only counts,
-    so that no spoken word gets into a log file. Every method may be called from any thread, while the
-    session is still adding. It can be pickled, so it can come back from a process pool.
+    Iteration and ``len()`` are over the finals. ``str(log)`` is the text. ``repr(log)`` contains only counts,
+    so that no spoken word gets into a log file. Any thread may call any method while the session adds
+    transcripts. A log can be pickled, for instance to return it from a process pool.
     """
 
     __slots__ = ("_duration", "_finals", "_lock", "_partial")
@@ -39,30 +38,30 @@ class TranscriptLog:
             self.add(transcript)
 
     def add(self, transcript: Transcript) -> None:
-        """Append a final, which replaces the open partial; or replace the open partial by a newer one."""
+        """Append a final and drop the open partial, or replace the open partial by a newer one."""
         if not transcript.is_final:
-            # A partial without text says that nothing is open any more.
+            # A partial without text means that no partial is open any more.
             self._partial = transcript if transcript.text else None
             return
         with self._lock:
-            # A user who looks at the words of his transcript does not make this one larger.
+            # A copy: its words stay packed when the user reads the words of the delivered transcript.
             self._finals.append(replace(transcript, words=copy.copy(transcript.words)))
             self._duration = max(self._duration, transcript.end or 0.0)
             self._partial = None
 
     @property
     def finals(self) -> Tuple[Transcript, ...]:
-        """The finals so far. A copy: to look at the newest one only, ``log[-1]`` is cheaper."""
+        """A copy of the finals so far. For the newest one, ``log[-1]`` is cheaper."""
         return self._snapshot()[0]
 
     @property
     def partial(self) -> Optional[Transcript]:
-        """What is being said and not final yet; None when nothing is open."""
+        """The open partial, or None."""
         return self._partial
 
     @property
     def text(self) -> str:
-        """The text of the finals, joined by blanks; a change of speaker or channel begins a new line."""
+        """The text of the finals, joined by blanks. A change of speaker or channel starts a new line."""
         parts: List[str] = []
         before: Tuple[Optional[str], Optional[str]] = (None, None)
         for final in self.finals:
@@ -76,28 +75,28 @@ class TranscriptLog:
 
     @property
     def words(self) -> Tuple[Word, ...]:
-        """The words of all finals; none for a final that the server sent without words."""
+        """The words of all finals. Finals that the server sent without words contribute none."""
         return tuple(word for final in self.finals for word in final.words)
 
     @property
     def duration(self) -> float:
-        """Where the last final ends, in seconds on the session's clock; 0 while nothing tells it."""
+        """The end of the last final in seconds on the session's clock, 0 if unknown."""
         return self._duration
 
     def to_srt(self, *, translation: bool = False) -> str:
-        """SubRip subtitles; ``translation=True`` shows the translation of each final that has one."""
+        """Return SubRip subtitles. ``translation=True`` shows the translation of each final that has one."""
         from .subtitles import to_srt
 
         return to_srt(self.finals, translation=translation)
 
     def to_vtt(self, *, translation: bool = False) -> str:
-        """WebVTT subtitles, with a voice for each speaker; ``translation`` as in `to_srt`."""
+        """Return WebVTT subtitles with a voice tag for each speaker. ``translation`` is as in ``to_srt``."""
         from .subtitles import to_vtt
 
         return to_vtt(self.finals, translation=translation)
 
     def to_json(self) -> str:
-        """The finals as JSON text: what was not told is left out, times are seconds.
+        """Return the finals as JSON. Unknown values are left out, times are in seconds.
 
         ::
 
@@ -106,25 +105,25 @@ class TranscriptLog:
                  "language": "en", "speaker": "1", "translation": {"text": "Hallo.", "language": "de"},
                  "words": [{"text": "Hello", "start": 0.5, "end": 0.8, "confidence": 0.9, ...}, ...]}]}
 
-        ``complete`` is false for a partial that was kept because the server never finished it; a
-        ``"channel"`` stands beside the speaker where channels were heard apart. A newer
-        version of this library may add keys; ``version`` changes when the meaning of one does.
+        ``complete`` is false for a partial that was kept because the server sent no final for it. Finals of
+        separate channels also have a ``"channel"``. A newer version of this library may add keys. ``version``
+        changes if the meaning of a key changes.
         """
         finals = [_final_fields(final) for final in self.finals]
         document = {"version": JSON_VERSION, "duration": self.duration, "finals": finals}
         return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
 
     def to_html(self) -> str:
-        """A page of its own: one paragraph per final, with times and speakers."""
+        """Return an HTML page with one paragraph per final, with times and speakers."""
         head = '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>Transcript</title></head>'
         return f"{head}\n<body>\n{_html(self.finals, None)}</body></html>\n"
 
     def save(self, path: Union[str, "os.PathLike[str]"]) -> None:
         """Write the finals in the format that the suffix names: .txt, .srt, .vtt, .json or .html.
 
-        UTF-8. The file appears, or is replaced, in one step: who reads it meanwhile finds the old
-        text or the new one, so it can be saved again after each final. Raises `OSError` if it can't
-        be written.
+        The encoding is UTF-8. The file is replaced atomically: a reader finds the old text or the new one, so
+        a program can save again after each final. Raises ``ConfigurationError`` for another suffix and
+        ``OSError`` if the file cannot be written.
         """
         formats: Dict[str, Callable[[], str]] = {
             ".html": self.to_html,
@@ -163,23 +162,23 @@ class TranscriptLog:
         return TranscriptLog, (finals if partial is None else (*finals, partial),)
 
     def _snapshot(self) -> Tuple[Tuple[Transcript, ...], Optional[Transcript]]:
-        # Both at once, so that nobody sees a final beside the partial it has replaced.
+        # Copy both under the lock, so that no reader sees a final together with the partial that it replaced.
         with self._lock:
             return tuple(self._finals), self._partial
 
 
 def _final_fields(final: Transcript) -> Dict[str, Any]:
     fields: Dict[str, Any] = {"text": final.text, "complete": final.complete}
-    fields.update(_told(final, "start", "end", "confidence", "language", "speaker", "channel"))
+    fields.update(_known(final, "start", "end", "confidence", "language", "speaker", "channel"))
     if final.translation is not None:
-        fields["translation"] = {"text": final.translation.text, **_told(final.translation, "language")}
+        fields["translation"] = {"text": final.translation.text, **_known(final.translation, "language")}
     if final.words:
         names = ("start", "end", "confidence", "speaker", "language")
-        fields["words"] = [{"text": word.text, **_told(word, *names)} for word in final.words]
+        fields["words"] = [{"text": word.text, **_known(word, *names)} for word in final.words]
     return fields
 
 
-def _told(value: object, *names: str) -> Dict[str, Any]:
+def _known(value: object, *names: str) -> Dict[str, Any]:
     return {name: getattr(value, name) for name in names if getattr(value, name) is not None}
 
 
@@ -194,10 +193,10 @@ def _html(finals: Tuple[Transcript, ...], partial: Optional[Transcript]) -> str:
 def _paragraph(transcript: Transcript, style: str = "") -> str:
     import html
 
-    from .subtitles import speaker_name, voice
+    from .subtitles import speaker_label, speaker_name
 
     time = "" if transcript.start is None else f"<small>{_clock(transcript.start)}</small> "
-    speaker = voice(transcript.channel, transcript.speaker)
+    speaker = speaker_label(transcript.channel, transcript.speaker)
     name = f"<b>{html.escape(speaker_name(speaker))}:</b> " if speaker else ""
     return f'<p dir="auto"{style}>{time}{name}{html.escape(transcript.text)}</p>'
 
@@ -209,22 +208,22 @@ def _clock(seconds: float) -> str:
 
 
 def _write(path: Union[str, "os.PathLike[str]"], text: str) -> None:
-    """Put the text there in one step: written beside the file, then moved over it."""
+    """Write the text to a temporary file in the same folder, then move that over the target."""
     import secrets
     import shutil
 
-    # Through a symbolic link to the file it means, or the link would become a file.
+    # Follow a symbolic link, or the file would replace the link.
     target = Path(os.path.realpath(path))
     beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
-        # JSON from a server can hold half of a surrogate pair; that must not cost the transcript.
+        # JSON from a server can contain half of a surrogate pair. Replace it rather than fail.
         with open(beside, "x", encoding="utf-8", errors="replace", newline="\n") as file:
             file.write(text)
         if target.exists():
             shutil.copymode(target, beside)
         beside.replace(target)
     except OSError as error:
-        # Not the one beside it, which nobody knows of.
+        # Name the target in the error, not the temporary file, which the user does not know.
         error.filename, error.filename2 = os.fspath(path), None
         raise
     finally:

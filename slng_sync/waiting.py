@@ -19,18 +19,18 @@ Result = TypeVar("Result")
 class Changes:
     """A lock, and a condition to wait for changes of what the lock guards."""
 
-    __slots__ = ("_condition", "_waiting", "lock")
+    __slots__ = ("_condition", "has_waiters", "lock")
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
         self._condition = threading.Condition(self.lock)
-        self._waiting = 0
+        self.has_waiters = 0
 
     def notify(self) -> None:
         """Make waiting threads evaluate their conditions again. Call this after a change."""
         # A thread increments the count before it evaluates its condition. So either it is counted here, or
         # it sees the change.
-        if self._waiting:
+        if self.has_waiters:
             with self.lock:
                 self._condition.notify_all()
 
@@ -41,7 +41,7 @@ class Changes:
         """
         until = NEVER if timeout is None else time.monotonic() + timeout
         with self.lock:
-            self._waiting += 1
+            self.has_waiters += 1
             try:
                 while True:
                     left = min(until - time.monotonic(), SLICE)
@@ -50,7 +50,7 @@ class Changes:
                     if time.monotonic() >= until:
                         return False
             finally:
-                self._waiting -= 1
+                self.has_waiters -= 1
 
 
 def within(seconds: float, call: Callable[[], Result]) -> Result:

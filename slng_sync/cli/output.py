@@ -8,7 +8,7 @@ from typing import IO, Callable, Dict, List, Optional, Protocol, Sequence
 from ..errors import ConfigurationError
 from ..events import Transcript
 from ..progress import plain
-from ..subtitles import voice
+from ..subtitles import speaker_label
 from ..transcript import TranscriptLog
 from .terminal import Screen
 
@@ -107,7 +107,7 @@ class DocumentInFile:
 
 def _line(final: Transcript) -> str:
     """Return the text of a final, after the name of its channel if there are several."""
-    channel = voice(final.channel, None)
+    channel = speaker_label(final.channel, None)
     return f"{channel}: {final.text}" if channel else final.text
 
 

@@ -1,6 +1,6 @@
-"""A run of audio: what was captured, in order, in memory or in a store.
+"""A buffer of captured audio, in order, in memory or in a store.
 
-Chunks know where they begin on the session's clock, so a run may have gaps. No I/O of its own, no lock.
+Each chunk has its position on the session's clock, so the buffer may have gaps. No I/O of its own, no lock.
 """
 
 from typing import Callable, Iterator, List, NamedTuple, Optional, Protocol, Sequence, Tuple, Union
@@ -9,10 +9,10 @@ __all__ = ["Audio", "AudioBuffer", "Chunk", "Store", "Stored"]
 
 
 class Stored(Protocol):
-    """Audio in a store, used as bytes are: its length in bytes, its parts, and ``load`` to read it back.
+    """Audio in a store. ``len()`` is its size in bytes, and a slice is a part of it.
 
-    ``load`` returns None while the store is reading, and raises ``OSError`` where it cannot read. ``joined``
-    is the audio with what follows it, where both lie together.
+    ``load`` returns the audio, or None while the store reads it, and raises ``OSError`` if that fails.
+    ``joined`` returns both parts as one if ``later`` directly follows, else None.
     """
 
     def __len__(self) -> int: ...
@@ -25,34 +25,34 @@ class Stored(Protocol):
 
 
 class Store(Protocol):
-    """Where audio is kept that has no room in memory. Positions are in frames. No method waits."""
+    """A place for audio that does not fit in memory. Positions are in frames. No method waits."""
 
     @property
     def trouble(self) -> str:
-        """Why nothing was kept when it was tried last; empty where it was."""
+        """Why the last ``keep`` returned None; empty if it succeeded."""
 
     def keep(self, position: int, pcm: bytes) -> Optional[Stored]:
-        """Keep the audio that begins at ``position``; None where that is not possible now."""
+        """Keep the audio that begins at ``position``. Return None if that is not possible now."""
 
     def settle(self, position: int) -> None:
-        """What lies before ``position`` is not needed any more."""
+        """Drop the audio before ``position``."""
 
     def leave(self, audio: Sequence[Tuple[int, bytes]]) -> None:
-        """Keep these chunks and their positions too, and leave all audio where it is: the session is over."""
+        """Keep these chunks as well, and leave all audio in the store: the session is over."""
 
 
 Audio = Union[bytes, Stored]
 
 
 class Chunk(NamedTuple):
-    """Where the audio begins on the session's clock, in frames, and the audio."""
+    """Audio and its position on the session's clock, in frames."""
 
     start: int
     audio: Audio
 
     @property
     def is_in_memory(self) -> bool:
-        """Whether it takes up memory."""
+        """Whether the audio is in memory."""
         return isinstance(self.audio, bytes)
 
 
@@ -62,7 +62,8 @@ class AudioBuffer:
     __slots__ = ("_width", "chunks", "frames", "in_memory")
 
     def __init__(self, width: int) -> None:
-        # Lists, though taken from in front: they are short mostly, and an empty deque is as large as ten.
+        # A list, although chunks leave at the front: it is short, and an empty deque takes ten times the
+        # memory.
         self.chunks: List[Chunk] = []
         self.frames = 0
         self.in_memory = 0
@@ -79,7 +80,7 @@ class AudioBuffer:
 
     @property
     def start(self) -> int:
-        """Where the first chunk begins."""
+        """The position of the first chunk."""
         return self.chunks[0].start
 
     @property
@@ -93,15 +94,15 @@ class AudioBuffer:
         return bool(self.chunks) and not self.chunks[-1].is_in_memory
 
     def length(self, chunk: Chunk) -> int:
-        """How many frames a chunk has."""
+        """Return the number of frames of a chunk."""
         return len(chunk.audio) // self._width
 
     def end(self, chunk: Chunk) -> int:
-        """Where a chunk ends."""
+        """Return the position at which a chunk ends."""
         return chunk.start + self.length(chunk)
 
     def append(self, chunk: Chunk) -> None:
-        """Append a chunk; in a store it becomes one with what lies before it there."""
+        """Append a chunk. Join it with the last chunk if both are in a store and adjacent."""
         audio = chunk.audio
         frames = len(audio) // self._width
         self.frames += frames
@@ -117,12 +118,12 @@ class AudioBuffer:
         self.chunks.append(chunk)
 
     def append_apart(self, chunk: Chunk) -> None:
-        """Append a chunk and leave it one of its own."""
+        """Append a chunk without joining it with the last one."""
         self._count(chunk, 1)
         self.chunks.append(chunk)
 
     def take_back(self, earlier: "AudioBuffer") -> None:
-        """Put another run before this one, and leave it empty."""
+        """Move all chunks of another buffer to the front of this one."""
         self.chunks[:0] = earlier.chunks
         self.frames += earlier.frames
         self.in_memory += earlier.in_memory
@@ -130,7 +131,7 @@ class AudioBuffer:
         earlier.frames = earlier.in_memory = 0
 
     def pop(self) -> Chunk:
-        """Remove the first chunk."""
+        """Remove and return the first chunk."""
         chunk = self.chunks.pop(0)
         self._count(chunk, -1)
         return chunk
@@ -152,7 +153,7 @@ class AudioBuffer:
             self.in_memory -= in_memory
 
     def pop_oldest_in_memory(self) -> Chunk:
-        """Remove the first chunk that takes up memory; there must be one."""
+        """Remove and return the first chunk in memory. There must be one."""
         index = next(index for index, chunk in enumerate(self.chunks) if chunk.is_in_memory)
         chunk = self.chunks[index]
         del self.chunks[index]
@@ -160,7 +161,7 @@ class AudioBuffer:
         return chunk
 
     def pop_frames(self, frames: int) -> Chunk:
-        """Remove the first chunk, or as much of it."""
+        """Remove and return the first chunk, or its first ``frames`` frames if it is longer."""
         chunk = self.pop()
         if self.length(chunk) <= frames:
             return chunk
@@ -171,7 +172,8 @@ class AudioBuffer:
         return Chunk(chunk.start, chunk.audio[:at])
 
     def contiguous(self, limit: int) -> Tuple[int, bool]:
-        """How many frames at the beginning have no gap, up to a limit, and whether more cannot join them."""
+        """Return the frames before the first gap, at most ``limit``, and whether no more audio can join
+        them."""
         start = self.start
         length = 0
         for chunk in self.chunks:
@@ -183,13 +185,14 @@ class AudioBuffer:
         return length, False
 
     def cut(self, length: int, unreadable: Callable[[int], None]) -> Optional[Tuple[List[Chunk], bytes]]:
-        """Remove so many frames without a gap and read them. None where a store has to load them first.
+        """Remove ``length`` frames without a gap, and return their chunks and their audio.
 
-        Gives fewer, or none, where a store cannot give back its audio: that chunk is told to ``unreadable``.
+        Return None if a store has to load them first. If a store cannot read a chunk, return the frames
+        before it and call ``unreadable`` with its number of frames.
         """
         first = self.chunks[0]
         if isinstance(first.audio, bytes) and len(first.audio) == length * self._width:
-            # What was put in leaves as it is: the ordinary case.
+            # The usual case: a chunk leaves as it was put in, without a copy.
             del self.chunks[0]
             self.frames -= length
             self.in_memory -= length

@@ -1,4 +1,4 @@
-"""Signs of life: when to ping, and when a connection is dead. Pure: the time is an argument."""
+"""The heartbeat of a connection: when to ping, and when it is dead. The time is an argument."""
 
 from ..waiting import NEVER
 
@@ -6,10 +6,10 @@ __all__ = ["Heartbeat"]
 
 
 class Heartbeat:
-    """A ping every ``interval`` seconds, and a ``timeout`` for any answer to it.
+    """A ping every ``interval`` seconds, and a ``timeout`` in seconds for the answer.
 
-    ``ping_at`` is the time of the next ping, ``NEVER`` while one is unanswered. ``begun`` is when the
-    connection was made.
+    Any received data counts as an answer. ``ping_at`` is the time of the next ping, ``NEVER`` while one is
+    unanswered. ``begun`` is the time at which the connection opened.
     """
 
     __slots__ = ("_interval", "_lost_at", "_pinged_at", "_received_at", "_timeout", "begun", "ping_at")
@@ -50,5 +50,5 @@ class Heartbeat:
 
     @property
     def due(self) -> float:
-        """When there is something to do next."""
+        """The time of the next ping or of the timeout."""
         return min(self.ping_at, self._lost_at)

@@ -1,8 +1,8 @@
-"""The seam between two connections: words that come again are taken out.
+"""Removal of words that a server repeats after a reconnect.
 
-What was not surely settled is sent again, so a server may say words once more that were final already. Where
-words have times, those that end before the seam are the repeated ones; where they have none, the words on
-both sides are laid over each other. No I/O.
+The client resends audio that may not be settled, so a server may repeat words that were final already. If
+words have times, those that end before the end of the last final are repeated. Otherwise the first new words
+are compared with the last words of the finals. No I/O.
 """
 
 import re
@@ -14,44 +14,45 @@ from ..events import Transcript, Word
 __all__ = ["OverlapTrimmer"]
 
 TOLERANCE = 0.05
-"""Seconds by which a word's end may differ when it is heard again."""
+"""Seconds by which a word's end may differ when it is transcribed again."""
 LONGEST_OVERLAP = 200
-"""Words to look back upon: more are hardly said in the audio that is ever sent again."""
+"""Words to compare with. The audio that is resent hardly contains more."""
 CUT_WORDS = 2
-"""Words at the beginning of a replay that may be fragments, because the audio began inside them."""
+"""Words at the beginning of a replay that may be fragments because the audio begins inside a word."""
 
 
 class OverlapTrimmer:
-    """What was final before a new connection began, for the transcripts that come after it.
+    """Trims the transcripts of a new connection by the words that were final before.
 
-    ``said`` are the words of the last finals; ``end`` is where the last of them ended, ``begin`` where the
-    new connection's audio begins; in seconds of the session's clock. ``is_over`` once nothing that comes can
-    be a repetition any more.
+    ``said`` are the words of the last finals. ``end`` is the end of the last final and ``begin`` the
+    beginning of the new connection's audio, in seconds on the session's clock. ``is_over`` is True once no
+    further transcript can repeat anything.
     """
 
     def __init__(self, said: Sequence[str], end: float, begin: float) -> None:
         self._said = [_plain(word) for word in said if _plain(word)][-LONGEST_OVERLAP:]
         self._end = end
-        # How many of them have come again; None until the first words tell where the repetition begins.
+        # How many of these words were repeated. None until the first transcript shows where the repetition
+        # begins.
         self._repeated: Optional[int] = None
         self.is_over = not self._said or begin >= end - TOLERANCE
 
     def trim(self, transcript: Transcript) -> Optional[Transcript]:
-        """The transcript without what was said before; None where nothing is left of it."""
+        """Return the transcript without repeated words, or None if it has no others."""
         if self.is_over:
             return transcript
         if transcript.words and all(word.end is not None for word in transcript.words):
-            return self._by_time(transcript)
-        return self._by_words(transcript)
+            return self._trim_by_time(transcript)
+        return self._trim_by_words(transcript)
 
-    def _by_time(self, transcript: Transcript) -> Optional[Transcript]:
+    def _trim_by_time(self, transcript: Transcript) -> Optional[Transcript]:
         kept = tuple(word for word in transcript.words if (word.end or 0.0) > self._end + TOLERANCE)
         self.is_over = transcript.is_final and bool(kept)
         if len(kept) == len(transcript.words):
             return transcript
-        return _rest(transcript, len(transcript.words) - len(kept), kept) if kept else None
+        return _without_first(transcript, len(transcript.words) - len(kept), kept) if kept else None
 
-    def _by_words(self, transcript: Transcript) -> Optional[Transcript]:
+    def _trim_by_words(self, transcript: Transcript) -> Optional[Transcript]:
         shown = transcript.text.split()
         places = [place for place, word in enumerate(shown) if _plain(word)]
         again, reached = self._align([_plain(shown[place]) for place in places], transcript.is_final)
@@ -61,13 +62,13 @@ class OverlapTrimmer:
         if not again:
             return transcript
         cut = places[again] if again < len(places) else len(shown)
-        return _rest(transcript, cut, transcript.words[cut:])
+        return _without_first(transcript, cut, transcript.words[cut:])
 
-    def _align(self, heard: List[str], is_final: bool) -> Tuple[int, int]:
-        """How many words at the beginning of ``heard`` were said before, and how far they reach in ``said``.
+    def _align(self, words: List[str], is_final: bool) -> Tuple[int, int]:
+        """Return how many words at the beginning of ``words`` repeat earlier ones, and where those end.
 
-        The first words that come may repeat any of what was said; those after them go on from there. The
-        longest run counts, and of several the earliest.
+        The first transcript may begin with any earlier word. Later ones continue where the last one ended.
+        The longest match counts, and of several the earliest.
         """
         begins = (
             range(len(self._said)) if self._repeated is None else range(self._repeated, self._repeated + 1)
@@ -75,28 +76,28 @@ class OverlapTrimmer:
         fragments = CUT_WORDS if self._repeated is None else 0
         best, again, reached = 0, 0, self._repeated or 0
         for begin in begins:
-            for skipped in range(min(fragments, max(0, len(heard) - 1)) + 1):
-                length = min(len(self._said) - begin, len(heard) - skipped)
-                if length > best and self._is_repeated(heard, skipped, begin, length, is_final):
+            for skipped in range(min(fragments, max(0, len(words) - 1)) + 1):
+                length = min(len(self._said) - begin, len(words) - skipped)
+                if length > best and self._is_repeated(words, skipped, begin, length, is_final):
                     best, again, reached = length, skipped + length, begin + length
         return again, reached
 
-    def _is_repeated(self, heard: List[str], skipped: int, begin: int, length: int, is_final: bool) -> bool:
-        run, said = heard[skipped : skipped + length], self._said[begin : begin + length]
-        if not is_final and skipped + length == len(heard) and said[-1].startswith(run[-1]):
-            # The last word of a guess may be only half there.
+    def _is_repeated(self, words: List[str], skipped: int, begin: int, length: int, is_final: bool) -> bool:
+        run, said = words[skipped : skipped + length], self._said[begin : begin + length]
+        if not is_final and skipped + length == len(words) and said[-1].startswith(run[-1]):
+            # The last word of a partial may be incomplete.
             run = [*run[:-1], said[-1]]
-        return run == said and _are_fragments(heard[:skipped], self._said[:begin])
+        return run == said and _are_fragments(words[:skipped], self._said[:begin])
 
 
-def _are_fragments(heard: List[str], before: List[str]) -> bool:
-    """Whether these words may be what is left of the words said before, cut at the front."""
-    if not heard:
+def _are_fragments(words: List[str], before: List[str]) -> bool:
+    """Return whether ``words`` may be the end of ``before``."""
+    if not words:
         return True
-    return bool(before) and before[-1].endswith("".join(heard)[-2:])
+    return bool(before) and before[-1].endswith("".join(words)[-2:])
 
 
-def _rest(transcript: Transcript, count: int, words: Tuple[Word, ...]) -> Optional[Transcript]:
+def _without_first(transcript: Transcript, count: int, words: Tuple[Word, ...]) -> Optional[Transcript]:
     text = " ".join(transcript.text.split()[count:])
     if not text:
         return None
@@ -107,5 +108,5 @@ def _rest(transcript: Transcript, count: int, words: Tuple[Word, ...]) -> Option
 
 
 def _plain(word: str) -> str:
-    """A word as it is compared: without case and punctuation, which depend on what stands beside it."""
+    """Return a word for comparison, without case and punctuation, which depend on its neighbours."""
     return re.sub(r"\W+", "", word.lower())

@@ -1,17 +1,18 @@
-"""The send queue: audio that was captured, sent, settled; and with it the session's clock.
+"""The send queue: captured audio until the server has acknowledged it, and the session's clock.
 
-Three marks on one run of frames, ``settled <= sent <= captured``:
+Three positions divide the audio, ``settled <= sent <= captured``, in frames:
 
-- ``captured``: put in by the source. Time that was withheld or lost counts as well.
-- ``sent``: handed to the connection.
-- ``settled``: answered for by the server, and forgotten here.
+- ``captured``: the end of the audio that the source has put in. Withheld and lost time counts as well.
+- ``sent``: the end of the audio that was handed to the connection.
+- ``settled``: the end of the audio that the server has acknowledged. The queue drops audio before it.
 
-What was sent but not settled is kept: after a lost connection ``rewind`` puts it back, and the ordinary
-way of sending does the rest. Requests to finalize and to end are marks on the same run, so they leave
-in the order in which they were asked for. No I/O and no thread. Its lock makes each method atomic; the
-owner may share a lock of its own to make several calls one step.
+The queue keeps audio that was sent and is not settled. After a lost connection ``rewind`` puts it back, and
+it is sent again like any other audio. Requests to finalize and to end are marks at positions of the queue,
+so they leave in the order in which they were made. If there is a ``Store``, audio beyond the capacity of the
+queue goes into it and is read back when it is sent.
 
-What is more than its capacity goes into a ``Store``, where there is one, and is read back when it is sent.
+There is no I/O and no thread. A lock makes each method atomic. The owner may pass a lock of its own to make
+several calls atomic.
 """
 
 import threading
@@ -23,18 +24,22 @@ from .clock import StreamClock
 
 __all__ = ["END", "FINALIZE", "SETTLE", "Mark", "SendQueue"]
 
-CROWDED_SECONDS = 10.0
-"""The least audio between two finalizes that nobody but the queue asks for."""
-UNANSWERED = 1000
-"""Finalizes without an answer to remember; more are never under way."""
+SETTLE_SECONDS = 10.0
+"""Seconds of audio between two finalizes that the queue itself needs, at least."""
+MAX_UNANSWERED = 1000
+"""Unanswered finalizes to remember. More are never outstanding."""
 FINALIZE = "finalize"
 END = "end"
 SETTLE = "settle"
-"""In a trace, a finalize that only the client itself has asked for."""
+"""The name in a trace of a finalize that the client sent on its own account."""
 
 
 class Mark:
-    """A request at a position of the queue, in frames. ``settled`` once it was answered or given up."""
+    """A request to finalize or to end at a position of the queue, in frames.
+
+    ``settled`` is True once the server has answered or the client has given up. ``confirmed`` is True if the
+    server has confirmed the request.
+    """
 
     __slots__ = ("confirmed", "is_own", "kind", "position", "settled")
 
@@ -44,16 +49,22 @@ class Mark:
         self.settled = settled
         self.confirmed = confirmed
         self.is_own = False
-        """Whether only the client itself has asked, so that its user need not hear of the answer."""
+        """Whether the client made the request on its own account.
+
+        The user then gets no event for the answer.
+        """
 
     def settle(self, *, confirmed: bool) -> None:
-        """Answered by the server, or given up."""
+        """Note that the server has answered, or that the client has given up."""
         self.confirmed = confirmed
         self.settled = True
 
 
 class ConnectionTime:
-    """The session's clock as one connection tells it: it stays true when the next one has begun."""
+    """The session's clock for the messages of one connection.
+
+    It stays valid after the next connection begins.
+    """
 
     __slots__ = ("_queue", "end", "start")
 
@@ -64,24 +75,24 @@ class ConnectionTime:
 
     @property
     def reached(self) -> float:
-        """How far the server can have heard."""
+        """Seconds of the session that the server can have transcribed at most."""
         return self._queue.reached
 
     @property
     def heard(self) -> float:
-        """How far it must have heard, if it keeps up with speech."""
+        """Seconds of the session that a server which keeps up with speech has transcribed at least."""
         return self._queue.heard
 
 
 class SendQueue:
-    """A bounded run of audio with its marks. Lengths and positions are in frames.
+    """A bounded queue of audio and marks. Lengths and positions are in frames.
 
-    ``begin`` is where the first audio stands on the session's clock; ``unreadable`` counts the frames that
-    the store could not give back.
+    ``begin`` is the position of the first audio on the session's clock. ``unreadable`` counts the frames that
+    the store could not read back.
     """
 
     __slots__ = """
-        _asked _clock _continues_at _finalize_was_confirmed _finalized_at _forgotten _replay _unanswered
+        _asked _clock _continues_at _evicted _finalize_was_confirmed _finalized_at _replay _unanswered
         _unsent _waiting _width audio_format capacity captured chunk lock longest sent settled store
         stream_sent under_way unreadable
     """.split()
@@ -113,8 +124,9 @@ class SendQueue:
         self._continues_at: Optional[int] = begin
         self._unsent = AudioBuffer(audio_format.frame_bytes)
         self._replay = AudioBuffer(audio_format.frame_bytes)
-        # Lists, though taken from in front: they are short, and an empty deque is as large as ten of them.
-        self._forgotten: List[Tuple[int, int]] = []
+        # Lists, although items leave at the front: they are short, and an empty deque takes ten times the
+        # memory.
+        self._evicted: List[Tuple[int, int]] = []
         self._waiting: List[Mark] = []
         self._asked: List[Mark] = []
         self._unanswered: List[int] = []
@@ -122,47 +134,53 @@ class SendQueue:
         self._finalize_was_confirmed = False
         self.under_way = 0.0
 
-    # What comes in.
+    # Input.
 
     @property
     def unsent(self) -> int:
-        """Frames that were captured and not sent yet."""
+        """Frames that were captured and are not sent yet."""
         return self._unsent.frames
 
     @property
     def room(self) -> int:
-        """Frames that may be put before the queue is full."""
-        # Up to one half is left to what was sent and may have to be sent again.
+        """Frames that fit before the queue is full."""
+        # Sent audio that may have to be sent again takes up to half of the capacity.
         kept, half = self._replay.in_memory, self.capacity // 2
         room = self.capacity - self._unsent.frames - (kept if kept < half else half)
         return room if room > 0 else 0
 
     @property
     def excess(self) -> int:
-        """Frames in memory for which there is no room: somebody could not wait, and no store took them."""
+        """Frames in memory beyond the capacity.
+
+        A source that cannot wait put them, and no store took them.
+        """
         return max(0, self._unsent.in_memory - self.capacity)
 
     def put(self, pcm: bytes) -> None:
-        """Append whole frames. Who can wait keeps to ``room``; who cannot drops the ``excess``."""
+        """Append whole frames.
+
+        A caller that can wait puts no more than ``room``. Any other caller drops the ``excess`` afterwards.
+        """
         with self.lock:
             step = self.longest * self._width
-            pieces = [pcm] if len(pcm) <= step else [pcm[at : at + step] for at in range(0, len(pcm), step)]
-            for piece in pieces:
-                audio = piece if self.store is None else self._kept(self.store, piece)
+            for at in range(0, len(pcm), step):
+                piece = pcm if len(pcm) <= step else pcm[at : at + step]
+                audio = piece if self.store is None else self._stored(self.store, piece)
                 self._unsent.append(Chunk(self.captured, audio))
                 self.captured += len(piece) // self._width
             if self._unsent.in_memory + self._replay.in_memory > self.capacity:
-                self._forget_what_is_too_much()
+                self._evict_excess()
 
     def skip(self, frames: int) -> None:
-        """Let time pass without audio: it was withheld or lost before it came here."""
+        """Advance the clock without audio, for audio that was withheld or lost before it was put in."""
         with self.lock:
             self.captured += frames
 
     def drop_oldest(self, frames: int) -> int:
-        """Throw away unsent audio, the oldest in memory first, until ``frames`` of it are gone.
+        """Drop the oldest unsent audio in memory until at least ``frames`` are gone.
 
-        Tells how much went.
+        Return the number of dropped frames.
         """
         with self.lock:
             before = self._unsent.frames
@@ -171,13 +189,16 @@ class SendQueue:
             return before - self._unsent.frames
 
     def request(self, kind: str) -> Mark:
-        """Mark the end of what was captured so far. Asked for twice at one place, it is one request."""
+        """Add a mark after the audio captured so far.
+
+        Return the existing one if there is one at this position.
+        """
         with self.lock:
             if kind == FINALIZE and self.captured == self._finalized_at:
-                # Nothing new to make final: asked again, it could only be answered as it was.
+                # There is no new audio to finalize, so the last answer still holds.
                 return Mark(kind, self.captured, settled=True, confirmed=self._finalize_was_confirmed)
             if kind == FINALIZE and self.stream_sent == 0 and self.is_settled:
-                # Nothing was said on this connection, and all that was said before is final.
+                # This connection has carried no audio, and all earlier audio is final.
                 return Mark(kind, self.captured, settled=True, confirmed=True)
             for mark in (*self._asked, *self._waiting):
                 if mark.kind == kind and mark.position == self.captured:
@@ -188,7 +209,7 @@ class SendQueue:
             return mark
 
     def request_settling(self) -> None:
-        """Mark the end of what was sent so far: once the server has made it final, it need not be kept."""
+        """Add a finalize after the audio sent so far, so that the queue can drop it once it is confirmed."""
         with self.lock:
             mark = Mark(FINALIZE, self.sent)
             mark.is_own = True
@@ -196,21 +217,21 @@ class SendQueue:
 
     @property
     def is_drained(self) -> bool:
-        """Whether everything that was put or asked for has been taken."""
+        """Whether all audio and all marks have been taken."""
         return not self._unsent.frames and not self._waiting
 
     @property
     def ending(self) -> bool:
-        """Whether the end was asked for."""
+        """Whether the end was requested."""
         return any(mark.kind == END for mark in (*self._waiting, *self._asked))
 
-    # What goes out.
+    # Output.
 
     def take(self, *, flush: bool = False) -> Union[bytes, Mark, None]:
-        """What to send next: audio, a mark, or None when there is less than a chunk.
+        """Remove and return what to send next: audio or a mark. Return None if there is less than a chunk.
 
-        Audio before a mark, or before a gap, leaves however short it is; ``flush`` asks for the same
-        at the end of the queue. None as well while the store loads the audio that is next.
+        Audio before a mark or a gap is sent even if it is shorter than a chunk. With ``flush`` so is the
+        last audio of the queue. Also return None while the store loads the next audio.
         """
         with self.lock:
             while True:
@@ -221,35 +242,35 @@ class SendQueue:
                 if not length:
                     return None
                 pcm = self._send(length)
-                # Empty, where it could not be read back: what comes after it is next.
+                # Empty audio could not be read back, so try the audio after it.
                 if pcm or pcm is None:
                     return pcm
 
     def padding(self, seconds: float) -> bytes:
-        """Silence for the stream that is not on the session's clock."""
+        """Return silence for the connection. It takes no time on the session's clock."""
         with self.lock:
             frames = self.audio_format.frames(seconds)
             self.stream_sent += frames
             self._continues_at = None
             return bytes(frames * self.audio_format.frame_bytes)
 
-    # What comes back.
+    # Acknowledgements.
 
     @property
     def asked(self) -> Optional[Mark]:
-        """The oldest request that was sent and is not answered."""
+        """The oldest mark that was sent and is not answered, or None."""
         return self._asked[0] if self._asked else None
 
     @property
     def last_asked(self) -> Optional[Mark]:
-        """The newest of them."""
+        """The newest mark that was sent and is not answered, or None."""
         return self._asked[-1] if self._asked else None
 
     def answer(self, *, confirmed: bool = True) -> Optional[Mark]:
-        """Resolve the oldest finalize that was sent; a confirmation settles audio.
+        """Resolve the oldest finalize that was sent, and return its mark. A confirmation settles audio.
 
-        A confirmation does not say which finalize it answers, and it may come late: so it settles the audio
-        before the oldest one that never was confirmed, given up or not.
+        A confirmation does not say which finalize it answers, and it may arrive late. It therefore settles
+        the audio before the oldest unconfirmed finalize, even if the client has given that one up.
         """
         with self.lock:
             mark = self._asked.pop(0) if self._asked and self._asked[0].kind == FINALIZE else None
@@ -265,11 +286,11 @@ class SendQueue:
 
     @property
     def is_finalized(self) -> bool:
-        """Whether the server has confirmed that all that was captured is final."""
+        """Whether the server has confirmed that all captured audio is final."""
         return self._finalize_was_confirmed and self._finalized_at == self.captured
 
     def give_up(self) -> None:
-        """Nothing will be answered any more."""
+        """Settle all marks as unconfirmed: no more answers will arrive."""
         with self.lock:
             for mark in (*self._asked, *self._waiting):
                 mark.settle(confirmed=False)
@@ -277,16 +298,20 @@ class SendQueue:
             self._waiting.clear()
 
     def settle(self, seconds: float) -> None:
-        """The server has answered for everything up to ``seconds`` of the session's clock."""
+        """Drop the audio before ``seconds`` on the session's clock: the server has acknowledged it."""
         with self.lock:
-            # Rounded down: what is settled too late is only sent twice, what is settled too early is lost.
+            # Round down: audio that is settled too late is only sent twice, but audio settled too early is
+            # lost.
             self._settle(int(seconds * self.audio_format.sample_rate + 1e-3))
 
     def rewind(self) -> int:
-        """Begin a new connection: what is not settled goes out again. Tells the frames that can't."""
+        """Put unsettled audio back for a new connection.
+
+        Return the number of evicted frames, which are lost.
+        """
         with self.lock:
-            lost = sum(end - max(start, self.settled) for start, end in self._forgotten)
-            self._forgotten.clear()
+            lost = sum(end - max(start, self.settled) for start, end in self._evicted)
+            self._evicted.clear()
             self._cut_settled_replay()
             self.sent = self._replay.start if self._replay else self.sent
             self.settled = self.sent
@@ -304,57 +329,61 @@ class SendQueue:
     # The session's clock, in seconds.
 
     def timeline(self) -> ConnectionTime:
-        """The clock for what the present connection says."""
+        """Return the clock for the messages of the current connection."""
         return ConnectionTime(self, self._clock)
 
     def start(self, stream_seconds: float) -> float:
-        """When something began, by the server's count, on the session's clock."""
+        """Return a start time of the server in seconds on the session's clock."""
         return self._clock.start(stream_seconds)
 
     def end(self, stream_seconds: float) -> float:
-        """When something ended, by the server's count, on the session's clock."""
+        """Return an end time of the server in seconds on the session's clock."""
         return self._clock.end(stream_seconds)
 
     @property
     def heard(self) -> float:
-        """How far the server must have heard if it keeps up with speech: what went faster is under way."""
+        """Seconds that the server has transcribed at least, if it keeps up with speech.
+
+        ``under_way`` is the audio that was sent faster than real time.
+        """
         return self.reached - self.under_way
 
     @property
     def reached(self) -> float:
-        """How far the server can have heard: the oldest open finalize, else all that was sent."""
+        """Seconds that the server can have transcribed: up to the oldest open finalize, else all sent
+        audio."""
         return self.audio_format.seconds(self._asked[0].position if self._asked else self.sent)
 
     @property
     def is_crowded(self) -> bool:
-        """Whether so much was sent and not settled that there may soon be no room to keep it."""
+        """Whether unsettled audio takes so much room that the queue may soon evict some of it."""
         if self._replay.frames <= self.capacity // 2:
             return False
         since = self.sent - (self._finalized_at or 0)
-        return since >= self.audio_format.frames(CROWDED_SECONDS)
+        return since >= self.audio_format.frames(SETTLE_SECONDS)
 
     @property
     def kept_seconds(self) -> float:
-        """Audio that was sent and is kept because it is not settled."""
+        """Seconds of audio that was sent and is kept until it is settled."""
         return self.audio_format.seconds(self._replay.frames)
 
     @property
     def is_settled(self) -> bool:
-        """Whether the server has answered for everything."""
+        """Whether the server has acknowledged all audio."""
         return not self._unsent and self.settled >= self.sent
 
     @property
     def unsettled_seconds(self) -> float:
-        """Audio that was captured and is still here because nothing answered for it."""
+        """Seconds of captured audio that the server has not acknowledged."""
         settled = max(0, self.settled - self._replay.start) if self._replay else 0
         return self.audio_format.seconds(self._unsent.frames + self._replay.frames - settled)
 
     # The end.
 
     def leave(self, *, complete: bool) -> None:
-        """Forget everything, or leave in the store what was not answered for, memory included.
+        """Close the store: empty it, or leave all unsettled audio in it, including that in memory.
 
-        Where nothing was in the store by then, nothing is left there.
+        An incomplete session leaves nothing if none of its unsettled audio is in the store.
         """
         with self.lock:
             if self.store is None:
@@ -368,10 +397,10 @@ class SendQueue:
             if not all(each.is_in_memory for each in chunks):
                 self.store.leave([(start, audio) for start, audio in chunks if isinstance(audio, bytes)])
 
-    def _kept(self, store: Store, pcm: bytes) -> Audio:
-        """Audio as it is kept: in memory, or in the store."""
+    def _stored(self, store: Store, pcm: bytes) -> Audio:
+        """Return the audio itself to keep it in memory, or its place in the store."""
         held = self._unsent.in_memory + self._replay.in_memory + len(pcm) // self._width
-        # What follows stored audio follows it there, until all of it is sent: fewer and longer files.
+        # Audio after stored audio is stored too until all of that is sent. This makes fewer and longer files.
         stored = self._unsent.is_stored_last or held > self.capacity
         return (store.keep(self.captured, pcm) if stored else None) or pcm
 
@@ -380,11 +409,11 @@ class SendQueue:
             self._waiting.pop(0)
             self._asked.append(mark)
             if mark.kind == FINALIZE:
-                self._unanswered = [*self._unanswered[1 - UNANSWERED :], mark.position]
+                self._unanswered = [*self._unanswered[1 - MAX_UNANSWERED :], mark.position]
         return mark
 
     def _sendable(self, mark: Optional[Mark], flush: bool) -> int:
-        """How many frames can leave as one message."""
+        """Return how many frames can be sent as one message."""
         if mark is None and len(self._unsent.chunks) == 1:
             length = self._unsent.frames
             if self.chunk <= length <= self.longest:
@@ -419,8 +448,8 @@ class SendQueue:
             return
         self.settled = position
         self._replay.pop_until(position)
-        while self._forgotten and self._forgotten[0][1] <= position:
-            self._forgotten.pop(0)
+        while self._evicted and self._evicted[0][1] <= position:
+            self._evicted.pop(0)
         if self.store is not None:
             self.store.settle(position)
 
@@ -428,10 +457,10 @@ class SendQueue:
         if self._replay and self._replay.start < self.settled:
             self._replay.pop_frames(self.settled - self._replay.start)
 
-    def _forget_what_is_too_much(self) -> None:
+    def _evict_excess(self) -> None:
         while self._replay.in_memory and self._unsent.in_memory + self._replay.in_memory > self.capacity:
-            forgotten = self._replay.pop_oldest_in_memory()
-            start, end = forgotten.start, self._replay.end(forgotten)
-            if self._forgotten and self._forgotten[-1][1] == start:
-                start = self._forgotten.pop()[0]
-            self._forgotten.append((start, end))
+            evicted = self._replay.pop_oldest_in_memory()
+            start, end = evicted.start, self._replay.end(evicted)
+            if self._evicted and self._evicted[-1][1] == start:
+                start = self._evicted.pop()[0]
+            self._evicted.append((start, end))

@@ -49,6 +49,7 @@ class StreamProtocol:
     ``deadline``     when the session ends, whether or not the server has answered
     ``ready``        whether audio may be sent
     ``accepted``     whether the server has let the stream begin
+    ``asked_at``     when the finalizes without an answer were sent
     ``finished``     whether the server has said everything
     ``failure``      the error that the server has reported
 
@@ -56,8 +57,8 @@ class StreamProtocol:
     """
 
     __slots__ = """
-        _asked_at _bytes_per_second _caught_up_at _end_mark _end_messages _ended_at _held_at _keepalive
-        _opened_at _pause _rate_limit _received_at _sent_at _start_message _timeouts accepted deadline decoder
+        _bytes_per_second _caught_up_at _end_mark _end_messages _ended_at _held_at _keepalive _opened_at
+        _pause _rate_limit _received_at _sent_at _start_message _timeouts accepted asked_at deadline decoder
         dialect failure finished is_limited queue ready
     """.split()
 
@@ -86,8 +87,7 @@ class StreamProtocol:
         # When a server that hears audio in the pace of speech has heard all that was sent.
         self._caught_up_at = now
         self._start_message: Optional[Message] = dialect.start(queue.audio_format)
-        # When the finalizes without an answer were sent.
-        self._asked_at: List[float] = []
+        self.asked_at: List[float] = []
         self._end_mark: Optional[Mark] = None
         self._end_messages: List[Message] = []
         self._ended_at: Optional[float] = None
@@ -126,8 +126,8 @@ class StreamProtocol:
             due = min(due, self._sent_at + self._keepalive)
         else:
             due = min(due, self._opened_at + self._ready_timeout)
-        if self._asked_at:
-            due = min(due, self._finalize_deadline(self._asked_at[0]))
+        if self.asked_at:
+            due = min(due, self._finalize_deadline(self.asked_at[0]))
         if self._held_at is not None:
             due = min(due, self._held_at + HOLD_FOR_TRANSLATION)
         return due
@@ -138,7 +138,7 @@ class StreamProtocol:
         A finalize inside a word would cut it in two. If the speaker never pauses, it is asked for all the
         same, before the queue has no room to keep what a replay needs.
         """
-        if self._asked_at or self._ended_at is not None or self._end_mark is not None:
+        if self.asked_at or self._ended_at is not None or self._end_mark is not None:
             return
         pause = self._pause
         is_pausing = pause is not None and pause.seconds >= PAUSE_SECONDS
@@ -152,7 +152,7 @@ class StreamProtocol:
             return message
         if not (self.ready or self._is_ready(now)):
             return None
-        if self._asked_at:
+        if self.asked_at:
             self._expire_requests(now)
         if self._ended_at is not None:
             return self._next_end_message(now)
@@ -209,12 +209,12 @@ class StreamProtocol:
             # No audio was sent on this connection, so all of it is final.
             self.queue.answer()
             return self._choose(now)
-        self._asked_at.append(now)
+        self.asked_at.append(now)
         return self.dialect.finalize()
 
     def _end(self, now: float) -> Optional[Message]:
         """Say that no audio follows, once every finalize was answered or given up."""
-        if self._asked_at:
+        if self.asked_at:
             return self._keepalive_message() if now >= self._sent_at + self._keepalive else None
         self._ended_at = now
         if not self.queue.stream_sent:
@@ -234,8 +234,8 @@ class StreamProtocol:
         return self._end_messages.pop(0)
 
     def _expire_requests(self, now: float) -> None:
-        while self._asked_at and now >= self._finalize_deadline(self._asked_at[0]):
-            self._asked_at.pop(0)
+        while self.asked_at and now >= self._finalize_deadline(self.asked_at[0]):
+            self.asked_at.pop(0)
             self.queue.answer(confirmed=False)
 
     def _finalize_deadline(self, asked: float) -> float:
@@ -327,9 +327,9 @@ class StreamProtocol:
         return isinstance(decoded, Flushed) and self._note_flushed()
 
     def _note_flushed(self) -> bool:
-        if self._asked_at:
-            self._asked_at.pop(0)
-        if self._end_mark is not None and not self._asked_at:
+        if self.asked_at:
+            self.asked_at.pop(0)
+        if self._end_mark is not None and not self.asked_at:
             # All audio came before it.
             self._caught_up_at = self._received_at
         mark = self.queue.answer()

@@ -1,4 +1,4 @@
-"""One stream of audio from ``Client.listen()`` to ``close()``: its threads, reconnecting, many channels.
+"""Sessions, from ``Client.listen()`` to ``close()``: their threads, reconnects and channels.
 
 Imports everything below it. Imported by ``client``, ``replay`` and ``progress``.
 """

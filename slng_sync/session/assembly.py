@@ -1,4 +1,4 @@
-"""From what a program asks for to a session that can be opened."""
+"""Construction of sessions from the arguments of ``Client.listen()``."""
 
 import importlib.util
 import os
@@ -17,7 +17,7 @@ from .session import Session
 from .shared_state import SharedState
 from .state import ModelChoice, Settings
 
-# What few programs ask for is imported where it is asked for: every program pays for what is imported here.
+# Modules that few programs need are imported where they are used, to keep the import of the package fast.
 if TYPE_CHECKING:
     from ..audio.source import AudioSource
     from ..audio.voice_gate import VoiceGate
@@ -29,14 +29,15 @@ __all__ = ["Apart", "Assembly", "Request"]
 DEFAULT_FORMAT = AudioFormat(16000, 1)
 
 Apart = Union[str, Sequence[str]]
-"""What ``channels`` is where each is heard by a session of its own: "separate", or their names."""
+"""The values of ``channels`` for one session per channel: "separate", or the names of the channels."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Request:
-    """What is to be streamed and how, as ``Client.listen`` has it; checked when it is made.
+    """The arguments of ``Client.listen``, checked.
 
-    ``raises`` says that a call is there to raise what ends the stream; ``tap`` sees all that is told first.
+    ``raises`` is True if a call is waiting that can raise the error which ends the session. ``tap`` is called
+    with each item before it is delivered. Raises ``ConfigurationError`` for a wrong value.
     """
 
     source: Any
@@ -63,20 +64,23 @@ class Request:
 
     @property
     def is_apart(self) -> bool:
-        """Whether each channel is to be heard by a session of its own."""
+        """Whether each channel gets its own session."""
         return not (self.channels is None or isinstance(self.channels, int))
 
     @property
     def is_self_described(self) -> bool:
-        """Whether the source says itself what its audio is, as arrays, bytes and raw chunks cannot.
+        """Whether the source knows its audio format. Arrays, bytes and raw chunks do not.
 
-        Else ``sample_rate`` and ``channels`` say that; and nothing of what is to be sent.
+        If it does not, ``sample_rate`` and ``channels`` describe the source, and not the audio that is sent.
         """
         source = self.source
         return source is None or isinstance(source, (str, os.PathLike)) or hasattr(source, "audio_format")
 
     def reader(self, channels: Optional[int]) -> "Optional[AudioSource]":
-        """The source, with so many channels where it has to be told; None where the program sends."""
+        """Return the source, or None if the program calls ``send``.
+
+        ``channels`` is for sources of raw PCM.
+        """
         if self.source is None and not self.follow:
             return None
         from ..audio.source import as_source
@@ -90,7 +94,7 @@ class Request:
         )
 
     def voice_gate(self, audio_format: AudioFormat) -> "Optional[VoiceGate]":
-        """What listens before anything is sent, where that is asked for."""
+        """Return a voice gate, or None if no option needs one."""
         if not self.gate and self.finalize_after is None and not self.levels:
             return None
         from ..audio.voice_gate import VoiceGate
@@ -98,7 +102,7 @@ class Request:
         return VoiceGate(audio_format, gate=self.gate, finalize_after=self.finalize_after, levels=self.levels)
 
     def check_files(self) -> None:
-        """Raise ``ConfigurationError`` where ``record``, ``trace`` and the source are not different files."""
+        """Raise ``ConfigurationError`` unless ``record``, ``trace`` and the source are different files."""
         if self.record is None and self.trace is None:
             return
         from ..storage.files import check_distinct, check_not_source
@@ -108,21 +112,30 @@ class Request:
         check_distinct("record", self.record, "trace", self.trace)
 
     def _check_apart(self) -> None:
-        from .sessions import names_asked_for
+        from .sessions import requested_names
 
         assert self.channels is not None
         assert not isinstance(self.channels, int)
-        names_asked_for(self.channels)
+        requested_names(self.channels)
         if self.source is None:
-            raise ConfigurationError("Channels can only be heard apart where there is a source.")
+            raise ConfigurationError(
+                "channels can be separated only if there is a source. For send(), give a number."
+            )
         if self.record is not None or self.trace is not None or self.trace_audio:
-            raise ConfigurationError("record and trace are for one session: leave them out, or channels.")
+            raise ConfigurationError(
+                "record and trace cannot be combined with separate channels. Leave one of them out."
+            )
         if self.levels:
-            raise ConfigurationError("levels does not say of which channel: leave it out, or channels.")
+            raise ConfigurationError(
+                "levels cannot be combined with separate channels. Leave one of them out."
+            )
 
 
 class Assembly:
-    """Makes sessions for one client. ``accepted`` is told the dialect with which a stream has begun."""
+    """The factory of one client's sessions.
+
+    ``accepted`` is called with the dialect that a server has accepted.
+    """
 
     def __init__(
         self,
@@ -136,7 +149,7 @@ class Assembly:
         self._callbacks = callbacks
 
     def session(self, request: Request) -> "Union[Session, Sessions]":
-        """The session that was asked for, or one for each channel; not open yet."""
+        """Return a new session, or one for each channel. They are not open yet."""
         if request.is_apart:
             return self._apart(request)
         request.check_files()
@@ -147,11 +160,11 @@ class Assembly:
 
     def _apart(self, request: Request) -> "Sessions":
         from ..audio.channels import split
-        from .sessions import Sessions, channel_names, names_asked_for
+        from .sessions import Sessions, channel_names, requested_names
 
         assert request.channels is not None
         assert not isinstance(request.channels, int)
-        asked = names_asked_for(request.channels)
+        asked = requested_names(request.channels)
         whole = request.reader(None if asked is None else len(asked))
         assert whole is not None
         names = channel_names(asked, whole.audio_format.channels)
@@ -204,11 +217,14 @@ class Assembly:
     def _format(
         self, request: Request, source: "Optional[AudioSource]", channels: Optional[int]
     ) -> AudioFormat:
-        """What is asked for; else the source's rate where the model takes it and speech needs no less."""
+        """Return the requested format.
+
+        By default use the source's rate if the model accepts it, up to 16 kHz.
+        """
         rate = DEFAULT_FORMAT.sample_rate
         if source is not None and source.audio_format.sample_rate in self._dialect.sample_rates:
             own = source.audio_format.sample_rate
-            # More than 16 kHz is only sent where it cannot be converted.
+            # A rate above 16 kHz is sent only if it cannot be converted.
             if own < rate or importlib.util.find_spec("soxr") is None:
                 rate = own
         if not request.is_self_described:

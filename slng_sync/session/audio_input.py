@@ -1,4 +1,4 @@
-"""The way of audio into the send queue: pause, mute, voice gate, backpressure, losses.
+"""The audio input of a session: pause, mute, voice gate, backpressure, losses.
 
 Files and ``send()`` wait for room. A microphone cannot wait, nor can a ``send`` whose time is up: where the
 queue has a store, their audio spills to disk; otherwise the oldest audio is dropped and reported as
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 __all__ = ["AudioInput"]
 
-FULL = "it could not be sent before the buffer was full"
-UNREADABLE = "it could not be read back from disk"
+FULL = "the send buffer was full"
+UNREADABLE = "the audio could not be read back from disk"
 REPORTED_AT_ONCE = 1.0
 """Seconds of lost audio that one event reports while more is being lost."""
 
 
 class AudioInput:
-    """Takes the audio of one session. Any thread may call it; none waits with the lock held."""
+    """The audio input of one session. Any thread may call it. No thread waits with the lock held."""
 
     __slots__ = ("_reason", "_shared", "_unreported", "_voice_gate", "lost", "muted", "paused")
 
@@ -57,10 +57,11 @@ class AudioInput:
             if not fits:
                 raise shared.outcome.claim() or SessionClosed("The session ended before the audio was sent.")
         shared.wakeup.resume()
-        shared.mailbox.ask()
+        if shared.mailbox.is_due:
+            shared.mailbox.ask()
 
     def capture(self, pcm: bytes, *, live: bool) -> bool:
-        """Take PCM from the source, on ``slng-capture``. Return False once no more is wanted."""
+        """Take PCM from the source, on ``slng-capture``. Return False once the session needs no more."""
         shared = self._shared
         with shared.lock:
             if shared.is_over:
@@ -69,25 +70,27 @@ class AudioInput:
                 self._filter(pcm, self._put_live, withhold=self.paused)
             else:
                 shared.wait_for(lambda: not self.paused or shared.is_leaving, None)
-                # The session may have ended in the meantime: what is put in after that would stay there.
+                # The session may have ended during the wait. Audio put in after that would never leave the
+                # queue.
                 if not shared.is_over and not self.paused:
                     self._filter(pcm, lambda audio: self._put(audio, None))
         shared.wakeup.resume()
-        shared.mailbox.ask()
+        if shared.mailbox.is_due:
+            shared.mailbox.ask()
         return not shared.is_over
 
     def report(self, event: Event) -> bool:
-        """Pass on an event of the source and account for its loss. Return False once no more is wanted."""
+        """Deliver an event of the source and count its loss. Return False once the session needs no more."""
         shared = self._shared
         with shared.lock:
             if shared.is_over:
                 return False
             if isinstance(event, AudioLost):
-                self._miss(event.seconds)
+                self._skip_lost(event.seconds)
             elif isinstance(event, MicrophoneRestored):
-                self._miss(event.lost)
+                self._skip_lost(event.lost)
             elif isinstance(event, MicrophoneLost) and shared.state is State.STREAMING:
-                # Nothing follows for a time: what was said so far shall not wait for it.
+                # No audio follows for some time, so make the words so far final now.
                 shared.queue.request(FINALIZE)
         shared.delivery.put(event)
         shared.wake_up()
@@ -95,18 +98,18 @@ class AudioInput:
         return True
 
     def end(self) -> None:
-        """Put in what the voice gate still holds back. No audio follows."""
+        """Put in the audio that the voice gate still holds back. Called after the last audio."""
         if self._voice_gate is not None:
             with self._shared.lock:
                 self._follow(self._voice_gate.flush(), self._put_live)
 
     def set_paused(self, paused: bool) -> None:
-        """Withhold audio, or let it flow again."""
+        """Pause or resume the input."""
         self.paused = paused
         self._shared.changes.notify()
 
     def lose(self, frames: int, reason: str) -> None:
-        """Account for lost audio. What is lost bit by bit is reported in larger pieces."""
+        """Count lost audio. Small losses are collected and reported together."""
         if reason != self._reason:
             self.report_losses()
             self._reason = reason
@@ -116,14 +119,14 @@ class AudioInput:
             self.report_losses()
 
     def report_losses(self) -> None:
-        """Report what was lost and not reported yet."""
+        """Report the losses that were not reported yet."""
         if self._unreported:
             seconds = self._shared.audio_format.seconds(self._unreported)
             self._unreported = 0
             self._shared.delivery.put(AudioLost(seconds, self._reason))
 
     def lose_unreadable(self) -> None:
-        """Report audio that the queue's store could not read back."""
+        """Count and report the audio that the queue's store could not read back."""
         queue = self._shared.queue
         with self._shared.lock:
             frames, queue.unreadable = queue.unreadable, 0
@@ -134,7 +137,10 @@ class AudioInput:
     # Below, the lock is held.
 
     def _filter(self, pcm: bytes, put: Callable[[bytes], bool], *, withhold: bool = False) -> bool:
-        """Put in what is to be sent of some audio. Return False if the session is over."""
+        """Apply mute, the voice gate and pause, and put in the result.
+
+        Return False if the session is over.
+        """
         if self.muted:
             pcm = bytes(len(pcm))
         if self._voice_gate is not None:
@@ -145,7 +151,7 @@ class AudioInput:
         return put(pcm)
 
     def _follow(self, decisions: "List[Decision]", put: Callable[[bytes], bool]) -> bool:
-        """Do what the voice gate has decided."""
+        """Carry out the decisions of the voice gate. Return False if the session is over."""
         from ..audio.voice_gate import Withheld
 
         queue = self._shared.queue
@@ -162,7 +168,7 @@ class AudioInput:
         return True
 
     def _put(self, pcm: bytes, timeout: Optional[float]) -> bool:
-        """Put audio in as there is room for it. Return False if the session has ended in the meantime."""
+        """Put audio in, waiting for room. Return False if the session ended during the wait."""
         queue = self._shared.queue
         width = self._shared.audio_format.frame_bytes
         until: Optional[float] = None
@@ -187,14 +193,16 @@ class AudioInput:
                 raise self._is_full(offered - len(pcm))
 
     def _put_live(self, pcm: bytes) -> bool:
-        """Put audio in that cannot wait: a full queue drops its oldest."""
+        """Put in audio that cannot wait. A full queue drops its oldest audio."""
         queue = self._shared.queue
         self._append(pcm)
         excess = queue.excess
         dropped = queue.drop_oldest(excess) if excess else 0
         if dropped:
             store = queue.store
-            self.lose(dropped, f"{FULL}, and the disk takes no more ({store.trouble})" if store else FULL)
+            self.lose(
+                dropped, f"{FULL} and the spill could not be written ({store.trouble})" if store else FULL
+            )
         elif self._unreported:
             self.report_losses()
         return True
@@ -205,23 +213,23 @@ class AudioInput:
                 self._shared.files.record(pcm)
             self._shared.queue.put(pcm)
 
-    def _miss(self, seconds: float) -> None:
-        """The source has not heard so much, and reports it itself: the clock goes on."""
+    def _skip_lost(self, seconds: float) -> None:
+        """Advance the clock by audio that the source lost. The source reports the loss itself."""
         frames = self._shared.audio_format.frames(seconds)
         self._shared.queue.skip(frames)
         self.lost += frames
 
     def _has_waited_for_room(self, until: float) -> bool:
-        """Wait for room, or the end. Return False if the time was up."""
+        """Wait for room in the queue or the end of the session. Return False after the timeout."""
         shared = self._shared
         timeout = None if until == NEVER else until - time.monotonic()
         return shared.wait_for(lambda: shared.queue.room > 0 or shared.is_over, timeout)
 
     def _is_full(self, taken: int) -> WaitTimeout:
-        """The error for audio of which only so many bytes found room."""
+        """Return the error for audio of which only ``taken`` bytes found room."""
         audio_format = self._shared.audio_format
         return WaitTimeout(
-            "The send buffer was full for too long.",
-            hint="The connection is slower than the audio.",
+            "The send buffer was full until the timeout.",
+            hint="The connection is slower than the audio. Send less, or wait longer.",
             taken=audio_format.seconds(taken // audio_format.frame_bytes),
         )

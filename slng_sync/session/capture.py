@@ -1,4 +1,4 @@
-"""The thread that reads a source: converts what comes to the session's format and hands it on."""
+"""The thread ``slng-capture``, which reads a source and converts its audio to the session's format."""
 
 import threading
 import time
@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["Capture"]
 
 STOP_TIMEOUT = 2.0
-"""Seconds that a source may take to stop; a frozen sound server never does."""
+"""Seconds that a source may take to stop. A frozen sound server never stops."""
 
 
 class Capture:
-    """Reads a source on a thread of its own, ``slng-capture``, into the session's audio input.
+    """The reader of a source. It puts audio into the session's audio input, on the thread ``slng-capture``.
 
-    ``error`` is what ended it too early, once it has ``ended``.
+    ``live`` is True for a source that cannot wait, such as a microphone. ``duration`` is the length of the
+    source in seconds, if known. ``error`` is set before ``ended`` if the source failed.
     """
 
     def __init__(self, source: "AudioSource", shared: SharedState, audio_input: AudioInput) -> None:
@@ -36,56 +37,59 @@ class Capture:
         self._chunks: Iterator[Union[Audio, Event]] = iter(())
         self._has_ended = threading.Event()
         self._give_up_at = NEVER
-        # Here, so that formats that cannot be converted are refused before anything is started.
+        # Made here to refuse formats that cannot be converted before anything starts.
         self._converter = Converter(source.audio_format, shared.audio_format)
-        # Daemon: a source that never returns, such as a frozen sound server, must not keep the process.
+        # Daemon: a source that never returns, such as a frozen sound server, must not keep the process alive.
         self._thread = threading.Thread(target=self._run, name="slng-capture", daemon=True)
 
     def check(self) -> None:
-        """Raise where the source can't be had, as far as it can tell before it is read."""
+        """Raise the source's error if it already knows that it cannot be read."""
         check: Any = getattr(self._source, "check", None)
         if callable(check):
             check()
 
     def start(self) -> None:
-        """Begin to read."""
-        # The iteration is begun here, so that a ``stop`` from now on ends it.
+        """Start reading."""
+        # Start the iteration here, so that a ``stop`` from now on ends it.
         with_events: Any = getattr(self._source, "with_events", None)
         self._chunks = iter(with_events() if callable(with_events) else self._source)
         if self._give_up_at < NEVER:
-            # The session was over before its source had begun, which then has not heard of it.
+            # The session ended before the source started, so the source missed that ``stop``.
             self.stop()
         self._thread.start()
 
     @property
     def ended(self) -> bool:
-        """Whether the source has given everything, or failed."""
+        """Whether the source has reached its end or has failed."""
         return self._has_ended.is_set()
 
     @property
     def given_up_at(self) -> float:
-        """When to go on without a source that was asked to stop; on the monotonic clock."""
+        """When to stop waiting for a source after ``stop``, on the monotonic clock."""
         return self._give_up_at
 
     def stop(self) -> None:
-        """Ask the source to end soon. Callable from any thread."""
+        """Ask the source to end soon. Any thread may call this."""
         self._give_up_at = min(self._give_up_at, time.monotonic() + STOP_TIMEOUT)
         stop: Any = getattr(self._source, "stop", None)
         if callable(stop):
             stop()
 
     def stop_elsewhere(self) -> None:
-        """Do what ``stop`` does on a thread of its own, for ``slng-io``: a source's ``stop`` may block."""
+        """Call ``stop`` on a separate thread. For ``slng-io``, as the ``stop`` of a source may block."""
         if self.ended or self._give_up_at < NEVER:
             return
         try:
             threading.Thread(target=self.stop, name="slng-stop", daemon=True).start()
         except RuntimeError:
-            # No thread can be had, as at the end of the process, where nothing else is held up.
+            # The system has no thread, as at the end of the process. Blocking is harmless then.
             self.stop()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread, unless it is the calling one or was never started, then for the source's."""
+        """Wait up to ``timeout`` seconds for this thread and the source's.
+
+        Does nothing on the thread itself.
+        """
         until = time.monotonic() + timeout
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
@@ -99,7 +103,7 @@ class Capture:
         except SlngError as error:
             self.error = error
         except BaseException as error:
-            # SystemExit too: it would end this thread only, and pass for the source's orderly end.
+            # SystemExit too: it would end only this thread and look like the end of the source.
             self.error = AudioError(f"The audio source raised {type(error).__name__}.")
             self.error.__cause__ = error
         finally:
@@ -116,7 +120,7 @@ class Capture:
                 elif not self._put(self._converter.convert(to_pcm(chunk, audio_format))):
                     return
         finally:
-            # What the source gave before it failed is still worth hearing.
+            # The audio before a failure is still transcribed.
             self._put(self._converter.flush())
 
     def _put(self, pcm: bytes) -> bool:

@@ -54,8 +54,14 @@ class Connection:
 
     @property
     def is_steady(self) -> bool:
-        """Whether the conversation goes on, and nothing in it waits for its time."""
-        return self.closed is None and self.protocol.is_steady
+        """Whether the conversation goes on, and nothing in it waits for its time or for the socket."""
+        return self.closed is None and not self.websocket.backlog and self.protocol.is_steady
+
+    @property
+    def has_new_deadline(self) -> bool:
+        """Whether what was sent last may have to be followed up earlier than anything else."""
+        protocol = self.protocol
+        return protocol.is_limited or bool(protocol.asked_at) or self.websocket.backlog > 0
 
     def due(self, now: float) -> float:
         """Return when there is something to do even if nothing arrives."""

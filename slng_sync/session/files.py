@@ -16,7 +16,7 @@ __all__ = ["SessionFiles"]
 
 
 class SessionFiles:
-    """What a session writes. Nothing here waits for a disk, except ``open``.
+    """The files that a session writes. No method waits for the disk, except ``open``.
 
     ``wakeup`` is set when the disk has read something back, or has a problem.
     """
@@ -57,11 +57,11 @@ class SessionFiles:
             self._recorder.write(pcm)
 
     def take_problems(self) -> List[SlngError]:
-        """Return what went wrong since the last call."""
+        """Return the problems since the last call."""
         return self._writer.take_problems()
 
     def close(self, queue: SendQueue, *, complete: bool, drained: bool) -> "Future[None]":
-        """Have all files completed. The future is done once they are."""
+        """Complete and close all files. The returned future is done once they are closed."""
         queue.leave(complete=complete)
         if self.trace is not None:
             self.trace.end(complete=complete, drained=drained)
@@ -70,9 +70,9 @@ class SessionFiles:
 
     @property
     def writes(self) -> int:
-        """Grows while the disk answers."""
+        """The number of writes so far. It grows while the disk responds."""
         return self._writer.writes
 
     def abandon(self) -> None:
-        """Write no more, and report what is unfinished: the disk does not answer."""
+        """Stop writing, and report each unfinished file. For a disk that does not respond."""
         self._writer.abandon()

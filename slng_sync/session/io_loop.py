@@ -26,6 +26,8 @@ BURST = 8.0
 JOIN_SLICE = 0.05
 NO_MORE = -1.0
 """In the place of a time, once a session has ended."""
+LONGEST_WAIT = 3600.0
+"""Seconds after which a pass looks for due sessions in any case: the system's clock takes no longer times."""
 FAILURE_PAUSE = 0.1
 """Seconds before the next pass after one that failed as a whole."""
 
@@ -52,7 +54,19 @@ class Life(Protocol):
 class Task:
     """A session on the loop. Only ``slng-io`` calls its methods, except ``wake``."""
 
-    __slots__ = ("_events", "_loop", "_sock", "due", "is_awake", "is_over", "is_readable", "life", "steps")
+    __slots__ = (
+        "_events",
+        "_loop",
+        "_sock",
+        "due",
+        "has_news",
+        "is_awake",
+        "is_over",
+        "is_readable",
+        "life",
+        "steps",
+        "was_woken",
+    )
 
     def __init__(self, loop: "IoLoop", life: Life) -> None:
         self._loop = loop
@@ -64,6 +78,10 @@ class Task:
         self.is_awake = False
         self.is_over = False
         self.is_readable = False
+        self.was_woken = False
+        """Whether ``wake`` was called since the session was resumed last."""
+        self.has_news = False
+        """Whether something is to be done at the end of the pass."""
 
     def wake(self) -> None:
         """Resume the session in the next pass. Any thread, and a signal handler, may call this."""
@@ -218,7 +236,7 @@ class IoLoop:
     def _wait(self, wakeup: Wakeup) -> Dict[Task, None]:
         """Wait for a socket, a wake-up, or the time. Return the sessions whose socket is ready."""
         timeout = 0.0 if wakeup.prepare() else max(0.0, self._earliest - time.monotonic())
-        events = self.selector.select(None if timeout == NEVER else timeout)
+        events = self.selector.select(min(timeout, LONGEST_WAIT))
         ready: Dict[Task, None] = {}
         for key, mask in events:
             if key.data is not None:
@@ -249,7 +267,7 @@ class IoLoop:
                 # Woken after its end, as by a source that still gave audio.
                 continue
             # First, so that whatever is put in from now on wakes it again.
-            task.is_awake = False
+            task.was_woken, task.is_awake = task.is_awake, False
             try:
                 task.due = due = next(task.steps, NO_MORE)
                 if due == NO_MORE:
@@ -263,7 +281,9 @@ class IoLoop:
                 task.life.fail(error)
         # All at once: a callback would take the interpreter from the pass at each of its system calls.
         for task in tasks:
-            task.life.end_pass()
+            if task.has_news:
+                task.has_news = False
+                task.life.end_pass()
 
     def _remove(self, task: Task) -> None:
         """Forget a session. Before its end is reported: who waits for that may then wait for the thread."""

@@ -188,23 +188,24 @@ class Lifecycle:
     def _stream(self, connection: Connection) -> Steps:
         """Send and receive until the conversation is over. Raises what ends it too early."""
         task, shared, wakeup = self._task, self._shared, self._shared.wakeup
-        due = 0.0
+        due, is_steady = 0.0, False
         while True:
             now = time.monotonic()
-            if now >= due or wakeup.is_set or not connection.is_steady or shared.state is not STREAMING:
+            if not is_steady or wakeup.is_set or now >= due or shared.state is not STREAMING:
                 wakeup.is_set = False
                 if not self._advance(connection, now):
                     break
-                due = self._next_time(connection, now)
-            else:
-                # Nothing has happened but that audio or transcripts came: most passes are so.
-                if not shared.queue.is_drained:
-                    self._flush(connection, now)
-                due = min(due, connection.due(now))
+                due, is_steady = self._next_time(connection, now), connection.is_steady
+            elif task.was_woken:
+                # Nothing has happened but that audio came: most passes are so.
+                self._flush(connection, now)
+                if connection.has_new_deadline:
+                    due = min(due, connection.due(now))
             yield due
             # Not once it is known why the conversation ends: a break after that says nothing more.
             if (task.is_readable or connection.websocket.has_more) and connection.protocol.failure is None:
                 self._receive(connection)
+                due, is_steady = min(due, connection.due(now)), connection.is_steady
         yield from self._say_goodbye(connection)
         error = connection.failure()
         if error is not None:
@@ -241,7 +242,8 @@ class Lifecycle:
         self._task.watch_writing(connection.websocket.backlog > 0)
         if self._shared.queue.unreadable:
             self._audio_input.lose_unreadable()
-        self._shared.changes.notify()
+        if self._shared.changes.has_waiters:
+            self._shared.changes.notify()
 
     def _look_for_the_reason(self, connection: Connection, fault: ConnectionLost) -> None:
         """Before sending failed the server may have said why: that counts, otherwise the fault."""
@@ -270,12 +272,15 @@ class Lifecycle:
             self._model.dialect = self._shared.dialect
         self._deliver(items)
         # What was settled makes room, and what was answered is waited for.
-        self._shared.changes.notify()
+        if self._shared.changes.has_waiters:
+            self._shared.changes.notify()
 
     def _deliver(self, items: Sequence[Any]) -> None:
-        if items and self._shared.delivery.deliver(items) and self._connection is not None:
-            self._backoff.worked()
-            self._unfinished = []
+        if items:
+            self._task.has_news = True
+            if self._shared.delivery.deliver(items) and self._connection is not None:
+                self._backoff.worked()
+                self._unfinished = []
 
     def _note_ready(self, now: float) -> None:
         shared = self._shared
@@ -463,6 +468,7 @@ class Lifecycle:
         files = self._shared.files
         if files is not None:
             for problem in files.take_problems():
+                self._task.has_news = True
                 self._shared.delivery.put(problem)
 
     def end_pass(self) -> None:

@@ -1,4 +1,8 @@
-"""Sessions that nobody closed: at the end of the process they drain for a moment; a fork kills them."""
+"""Sessions that are still open when the process ends or forks.
+
+At the end of the process they are closed, within ``EXIT_LIMIT`` seconds. In the child of a fork they are
+dead.
+"""
 
 import atexit
 import os
@@ -16,7 +20,7 @@ _sessions: "weakref.WeakSet[Any]" = weakref.WeakSet()
 
 
 def keep_track(session: Any) -> None:
-    """Take care of a session until it is closed: it has ``begin_close``, ``close`` and ``forget_parent``."""
+    """Close this session at the end of the process, unless it is garbage by then."""
     _sessions.add(session)
 
 

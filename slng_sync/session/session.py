@@ -1,4 +1,4 @@
-"""One stream of audio as its user holds it, from ``Client.listen()`` to ``close()``."""
+"""A session as the program uses it, from ``Client.listen()`` to ``close()``."""
 
 import contextlib
 import time
@@ -25,14 +25,14 @@ CLOSE_TIMEOUT = 10.0
 ABORT_TIMEOUT = 1.0
 LOOK_UP_TIMEOUT = 0.2
 LONGEST_TIMEOUT = 1e6
-"""Eleven days: what is longer is for ever to a program, and too long for the system's clock."""
+"""Seconds, about eleven days. Longer timeouts overflow the system's clock."""
 
 
 class Session:
-    """One stream of audio and its transcripts. Made by ``Client.listen()``; used once.
+    """A session: one stream of audio and its transcripts. ``Client.listen()`` makes it. It is used once.
 
-    Every method may be called from any thread and from inside a callback. As a context manager it closes
-    in order when it is left.
+    Every method may be called from any thread and from inside a callback. A ``with`` block closes the session
+    cleanly at its end.
     """
 
     def __init__(
@@ -62,10 +62,12 @@ class Session:
         return self
 
     def _begin_open(self, *, wait: bool = True) -> None:
-        """Begin to connect. Raises ``SlngError`` if the source, a file or a thread cannot be had."""
+        """Start to connect. Raises ``SlngError`` if the source, a file or a thread is not available."""
         shared = self._shared
         if shared.state is not State.NEW:
-            raise SessionClosed("A session is opened once.", hint="Client.listen() begins a new one.")
+            raise SessionClosed(
+                "A session can be opened only once.", hint="Client.listen() begins a new one."
+            )
         shared.waits_for_open = wait
         if self._capture is not None:
             self._capture.check()
@@ -78,12 +80,12 @@ class Session:
         except (OSError, RuntimeError) as error:
             self._give_back()
             raise refused(error) from error
-        # What has changed before the task was known is not missed.
+        # The session may have changed before its task was known.
         shared.wake_up()
         keep_track(self)
 
     def _give_back(self) -> None:
-        """Undo the beginning of a session that never came to ``slng-io``."""
+        """Close a session that could not be handed to ``slng-io``."""
         shared = self._shared
         if shared.files is not None:
             shared.files.close(shared.queue, complete=False, drained=False)
@@ -91,14 +93,17 @@ class Session:
         shared.enter(State.CLOSED)
 
     def _wait_open(self) -> None:
-        """Wait until the server accepts audio. Raises what stands against it."""
+        """Wait until the server accepts audio.
+
+        Raises ``ConnectError``, ``ServerError`` or ``SessionClosed``.
+        """
         shared = self._shared
         shared.wait_for(lambda: shared.state >= State.STREAMING, None)
         if shared.never_opened:
-            raise shared.outcome.claim() or SessionClosed("The session was closed while it connected.")
+            raise shared.outcome.claim() or SessionClosed("The session was closed while it was connecting.")
 
     def _start_capture(self) -> None:
-        """Start to read the source, if there is one. Raises ``SlngError`` if no thread can be had."""
+        """Start to read the source, if there is one. Raises ``SlngError`` if the system has no thread."""
         if self._capture is not None:
             try:
                 self._capture.start()
@@ -106,11 +111,12 @@ class Session:
                 raise refused(error) from error
 
     def close(self, timeout: float = CLOSE_TIMEOUT, wait: bool = True) -> bool:
-        """End in order: stop the source, send the rest, wait for the last words, deliver every callback.
+        """Close cleanly: stop the source, send buffered audio, wait for the last words and all callbacks.
 
-        Return True if nothing was left open. Takes ``timeout`` seconds at most, whatever the server does.
-        Called again, or by several threads, it waits for the same end. Inside a callback, or with
-        ``wait=False``, it begins the end and returns False at once; the event ``Closed`` reports it.
+        Return True if the server has acknowledged everything and every callback has run. Takes at most
+        ``timeout`` seconds, whatever the server does. A second call waits for the same end. Inside a
+        callback, or with ``wait=False``, it starts the close and returns False at once. The event ``Closed``
+        then reports the end.
         """
         check_timeout(timeout)
         if not wait:
@@ -118,15 +124,15 @@ class Session:
             return False
         complete = self._close_in_order(timeout)
         if self.state is State.CLOSED:
-            self._shared.outcome.log_untold()
+            self._shared.outcome.log_unreported()
         return complete
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Do what ``close(timeout, wait=False)`` does."""
+        """Call ``close(timeout, wait=False)``."""
         self.close(timeout, wait=False)
 
     def abort(self) -> None:
-        """End at once: nothing more is sent, and nothing waited for."""
+        """End at once, without sending buffered audio or waiting for the server."""
         shared = self._shared
         shared.aborted = True
         shared.changes.notify()
@@ -143,7 +149,7 @@ class Session:
             if shared.state < State.STREAMING and (shared.waits_for_open or not shared.queue.captured):
                 shared.aborted = True
             elif shared.state < State.CLOSED:
-                # A little is left for the callbacks.
+                # Leave a little time for the callbacks.
                 shared.shorten_deadline(timeout - min(0.5, timeout / 4))
                 shared.enter(State.DRAINING)
         shared.changes.notify()
@@ -152,7 +158,7 @@ class Session:
         shared.wake_up()
 
     def _close_in_order(self, timeout: float) -> bool:
-        """End within ``timeout`` seconds. Return whether nothing was left open."""
+        """Close within ``timeout`` seconds. Return what ``close`` returns."""
         shared = self._shared
         timeout = min(timeout, LONGEST_TIMEOUT)
         until = time.monotonic() + timeout
@@ -169,10 +175,10 @@ class Session:
         if shared.state is not State.NEW:
             shared.wait_for(lambda: shared.state is State.CLOSED, max(0.0, timeout))
         if self._capture is not None:
-            # No longer where the program's own iterator does not come back.
+            # Not longer than STOP_TIMEOUT: the program's own iterator may never return.
             self._capture.join(max(0.0, min(until, self._capture.given_up_at) - time.monotonic()))
         if shared.attempt is not None:
-            # A cancelled attempt ends at once, unless it looks up a name, which nothing can interrupt.
+            # A cancelled attempt ends at once, except during a name look-up, which cannot be interrupted.
             shared.attempt.join(min(LOOK_UP_TIMEOUT, until - time.monotonic()))
         delivered = shared.mailbox.join(max(0.0, until - time.monotonic()))
         io_loop.join(until - time.monotonic())
@@ -181,20 +187,22 @@ class Session:
     def wait(self, timeout: Optional[float] = None) -> None:
         """Wait until the session is over and every callback has run.
 
-        Raises the error that ended it, if that was not reported before, and ``WaitTimeout`` when the time is
-        up.
+        Raises the error that ended the session, unless it was reported before. Raises ``WaitTimeout`` after
+        ``timeout`` seconds.
         """
         check_timeout(timeout)
         shared = self._shared
         timeout = None if timeout is None else min(timeout, LONGEST_TIMEOUT)
         until = NEVER if timeout is None else time.monotonic() + timeout
         over = shared.wait_for(lambda: shared.state is State.CLOSED, timeout)
-        # In slices, so that Ctrl-C gets through while a callback takes its time.
+        # In slices, so that Ctrl-C is handled while a callback is slow.
         while over and not shared.mailbox.join(max(0.0, min(0.5, until - time.monotonic()))):
             over = time.monotonic() < until
         if not over:
-            raise WaitTimeout(f"The session was not over within {timeout:g} s.", hint="close() ends it.")
-        shared.outcome.raise_untold()
+            raise WaitTimeout(
+                f"The session did not end within {timeout:g} s.", hint="Call close() to end it."
+            )
+        shared.outcome.raise_unreported()
 
     def __enter__(self) -> "Session":
         return self
@@ -202,26 +210,27 @@ class Session:
     def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
         self._close_in_order(CLOSE_TIMEOUT)
         if kind is None and self.state is State.CLOSED:
-            self._shared.outcome.raise_untold()
-        self._shared.outcome.log_untold()
+            self._shared.outcome.raise_unreported()
+        self._shared.outcome.log_unreported()
 
-    # What goes in.
+    # Input.
 
     def send(self, audio: Audio, *, timeout: Optional[float] = None) -> None:
         """Send audio: PCM bytes in ``audio_format``, or an array (frames, or frames x channels).
 
-        Returns at once while the buffer has room; else waits for it, at most ``timeout`` seconds. Raises
-        ``SessionClosed`` after the end, ``WaitTimeout``, which tells how much was ``taken`` all the same,
-        ``ConfigurationError`` for what is no such audio.
+        Returns at once while the buffer has room. Otherwise waits for room, at most ``timeout`` seconds.
+        Raises ``SessionClosed`` after the end, ``ConfigurationError`` if ``audio`` has another format, and
+        ``WaitTimeout``, whose ``taken`` is the audio that still found room, in seconds.
         """
         if timeout is not None:
             check_timeout(timeout)
         self._audio_input.send(to_pcm(audio, self._shared.audio_format), timeout)
 
     def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
-        """Make everything said so far final. True once the server has confirmed it.
+        """Ask the server to make everything said so far final. Return True once it has confirmed that.
 
-        With ``wait=False``, or inside a callback, it only asks; the answer is the event ``Flushed``.
+        Waits at most ``timeout`` seconds. With ``wait=False``, or inside a callback, it does not wait: the
+        event ``Flushed`` reports the confirmation.
         """
         check_timeout(timeout)
         mark = self._request_finalize()
@@ -239,24 +248,23 @@ class Session:
         return mark
 
     def pause(self) -> None:
-        """Withhold audio until ``resume()``; the connection is kept.
+        """Stop sending audio until ``resume()``. The connection stays open.
 
-        What a microphone hears, or ``send()`` is given meanwhile, is passed over, and the session's clock
-        goes on; a recording waits.
+        Audio from a microphone or from ``send()`` is skipped, and the session's clock goes on. A file waits.
         """
         self._audio_input.set_paused(True)
 
     def resume(self) -> None:
-        """Let audio flow again."""
+        """Send audio again after ``pause()``."""
         self._audio_input.set_paused(False)
 
     def mute(self, muted: bool = True) -> None:
-        """Send silence instead of what is heard, until ``mute(False)``: the stream and its clock go on."""
+        """Send silence instead of the audio until ``mute(False)``. The session's clock goes on."""
         self._audio_input.muted = bool(muted)
 
     @contextlib.contextmanager
     def hold(self) -> Iterator["Session"]:
-        """Push-to-talk: audio flows inside the ``with``, and what was said is made final at its end."""
+        """Push-to-talk: send audio only inside the ``with`` block, and make it final at the end."""
         self.resume()
         try:
             yield self
@@ -265,50 +273,51 @@ class Session:
             with contextlib.suppress(SessionClosed):
                 self.finalize()
 
-    # What comes out.
+    # Output.
 
     def poll(self, timeout: float = 0.0) -> int:
-        """Run the callbacks that are due, where ``dispatch="manual"``; tell how many deliveries there were.
+        """Run the waiting callbacks on the calling thread, and return how many items were delivered.
 
-        Waits at most ``timeout`` seconds for the first.
+        Waits at most ``timeout`` seconds for the first. Raises ``ConfigurationError`` unless the client has
+        ``dispatch="manual"``.
         """
         check_timeout(timeout)
         if self._shared.settings.dispatch != "manual":
             raise ConfigurationError(
-                'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
+                'poll() requires Client(dispatch="manual"). In other modes callbacks run without it.'
             )
         return self._shared.mailbox.poll(min(timeout, LONGEST_TIMEOUT))
 
     @property
     def audio_format(self) -> AudioFormat:
-        """What ``send`` takes as bytes."""
+        """The format of bytes for ``send``."""
         return self._shared.audio_format
 
     @property
     def state(self) -> State:
-        """Where the session is in its life."""
-        # With the lock: the end is reported and entered in one step.
+        """The state of the session."""
+        # With the lock, because the end is reported and the state set in one step.
         with self._shared.lock:
             return self._shared.state
 
     @property
     def id(self) -> Optional[str]:
-        """The server's id of the session, where it gave one."""
+        """The server's id of the session, if it sent one."""
         return self._shared.delivery.session_id
 
     @property
     def channel(self) -> Optional[str]:
-        """The name of the channel that is heard, where those of a source are heard apart."""
+        """The name of the channel, if each channel of the source has its own session."""
         return self._shared.delivery.channel
 
     @property
     def transcript(self) -> TranscriptLog:
-        """All finals so far and the open partial; grows while the session lives."""
+        """All finals so far and the open partial. It grows while the session is open."""
         return self._shared.delivery.log
 
     @property
     def stats(self) -> Stats:
-        """What was done so far."""
+        """The counters of the session so far."""
         shared, queue = self._shared, self._shared.queue
         seconds = self.audio_format.seconds
         with shared.lock:
@@ -326,7 +335,7 @@ class Session:
 
     @property
     def source_seconds(self) -> Optional[float]:
-        """How much audio the source has in all, where it knows."""
+        """The length of the source in seconds, if known."""
         return None if self._capture is None else self._capture.duration
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""A session for each channel of a source, held as one: ``Client.listen(source, channels="separate")``."""
+"""A group of sessions, one for each channel: ``Client.listen(source, channels="separate")``."""
 
 import contextlib
 import threading
@@ -16,29 +16,31 @@ from .session import CLOSE_TIMEOUT, LONGEST_TIMEOUT, Session
 from .shared_state import SharedState
 from .state import State, Stats
 
-__all__ = ["Sessions", "channel_names", "names_asked_for"]
+__all__ = ["Sessions", "channel_names", "requested_names"]
 
 
 class Sessions(Sequence[Session]):
-    """A session for each channel of a source, in the order of the channels. Made by ``Client.listen()``.
+    """A sequence of sessions, one for each channel of a source, in order. ``Client.listen()`` makes it.
 
-    A sequence of the sessions; what is done here is done to all of them. Each has its own connection, and its
-    own thread for callbacks, so two callbacks may run at once. One that fails does not end the others. Every
-    method may be called from any thread and from inside a callback. As a context manager they close in order
-    when it is left.
+    Its methods act on all sessions. Each session has its own connection and its own callback thread, so two
+    callbacks may run at once. A session that fails does not end the others. Every method may be called from
+    any thread and from inside a callback. A ``with`` block closes all sessions cleanly at its end.
     """
 
     def __init__(self, members: Sequence[Tuple[Session, SharedState]], channels: Sequence[Channel]) -> None:
         self._sessions = tuple(session for session, _ in members)
         self._shared = tuple(shared for _, shared in members)
         self._stop_source = channels[0].stop_all
-        # One for all, so that ``poll`` can wait for whichever has something to deliver.
+        # Shared by all mailboxes, so that ``poll`` can wait for any of them.
         self._polled = threading.Condition()
         for shared in self._shared:
             shared.mailbox.poll_with(self._polled)
 
     def open(self, *, wait: bool = True) -> "Sessions":
-        """Connect them all at once, then start the source. Raises what stands against one of them."""
+        """Connect all sessions at the same time, then start the source.
+
+        ``Client.listen()`` has done this. Raises the first error of any of them.
+        """
         if self[0].state is not State.NEW:
             return self
         try:
@@ -55,31 +57,34 @@ class Sessions(Sequence[Session]):
         return self
 
     def close(self, timeout: float = CLOSE_TIMEOUT, wait: bool = True) -> bool:
-        """End all in order, like ``Session.close``, within one ``timeout``; True if nothing was left open."""
+        """Close all sessions as ``Session.close`` does, within one ``timeout``.
+
+        Return True if all were complete.
+        """
         check_timeout(timeout)
         if not wait:
             self._begin_close(timeout)
             return False
         complete = self._close(timeout)
-        _log(self._untold())
+        _log(self._claim_errors())
         return complete
 
     def begin_close(self, timeout: float = CLOSE_TIMEOUT) -> None:
-        """Do what ``close(timeout, wait=False)`` does."""
+        """Call ``close(timeout, wait=False)``."""
         self.close(timeout, wait=False)
 
     def abort(self) -> None:
-        """End all at once: nothing more is sent, and nothing waited for."""
+        """End all sessions at once, without sending buffered audio or waiting for the server."""
         for shared in self._shared:
             shared.aborted = True
         for session in self:
             session.abort()
 
     def wait(self, timeout: Optional[float] = None) -> None:
-        """Wait until all are over and every callback has run.
+        """Wait until all sessions are over and every callback has run.
 
-        Raises what ended one of them, if that was not told before (what ended others too is logged), and
-        ``WaitTimeout`` where time was up.
+        Raises the first error that was not reported before, and logs the others. Raises ``WaitTimeout`` after
+        ``timeout`` seconds.
         """
         check_timeout(timeout)
         until = NEVER if timeout is None else time.monotonic() + timeout
@@ -88,7 +93,7 @@ class Sessions(Sequence[Session]):
             try:
                 session.wait(None if until == NEVER else max(0.0, until - time.monotonic()))
             except WaitTimeout:
-                # Unless there is something to tell that weighs more.
+                # An error of another session is more important than the timeout.
                 if not errors:
                     raise
                 break
@@ -97,9 +102,10 @@ class Sessions(Sequence[Session]):
         _raise_first(errors)
 
     def finalize(self, timeout: float = 3.0, wait: bool = True) -> bool:
-        """Make everything said so far on every channel final; True once that is confirmed for all of them.
+        """Ask for finals on every channel. Return True once the server has confirmed all of them.
 
-        With ``wait=False``, or inside a callback, it only asks. Raises ``SessionClosed`` once all are over.
+        Waits at most ``timeout`` seconds, and not at all with ``wait=False`` or inside a callback. Raises
+        ``SessionClosed`` once all sessions are over.
         """
         check_timeout(timeout)
         until = time.monotonic() + min(timeout, LONGEST_TIMEOUT)
@@ -110,32 +116,33 @@ class Sessions(Sequence[Session]):
                 marks.append((session, session._request_finalize()))
             except SlngError as error:
                 refusals.append(error)
-        untold = [error for error in refusals if not isinstance(error, SessionClosed)]
-        _raise_first(untold if marks else untold or refusals[:1])
+        unreported = [error for error in refusals if not isinstance(error, SessionClosed)]
+        _raise_first(unreported if marks else unreported or refusals[:1])
         if wait and self._may_wait:
             for session, mark in marks:
                 session._shared.wait_for(lambda mark=mark: mark.settled, max(0.0, until - time.monotonic()))
         return not refusals and all(mark.confirmed for _, mark in marks)
 
     def pause(self) -> None:
-        """Withhold the audio of all channels until ``resume()``."""
+        """Stop sending the audio of all channels until ``resume()``."""
         for session in self:
             session.pause()
 
     def resume(self) -> None:
-        """Let audio flow again."""
+        """Send audio again after ``pause()``."""
         for session in self:
             session.resume()
 
     def mute(self, muted: bool = True) -> None:
-        """Send silence for all channels instead of what is heard, until ``mute(False)``."""
+        """Send silence for all channels until ``mute(False)``."""
         for session in self:
             session.mute(muted)
 
     def poll(self, timeout: float = 0.0) -> int:
-        """Run the callbacks that are due, where ``dispatch="manual"``; tell how many deliveries there were.
+        """Run the waiting callbacks of all sessions, and return how many items were delivered.
 
-        Waits at most ``timeout`` seconds for the first.
+        Waits at most ``timeout`` seconds for the first. Raises ``ConfigurationError`` unless the client has
+        ``dispatch="manual"``.
         """
         check_timeout(timeout)
         count = sum(session.poll() for session in self)
@@ -151,14 +158,17 @@ class Sessions(Sequence[Session]):
 
     @property
     def transcript(self) -> TranscriptLog:
-        """All finals so far of all channels, in order of time: a copy, which does not grow."""
+        """The finals of all channels so far, ordered by time. This is a copy, which does not grow."""
         finals = [entry for shared in self._shared for entry in _timed(shared.delivery.log)]
         return TranscriptLog(final for _, final in sorted(finals, key=lambda entry: entry[0]))
 
     @property
     def stats(self) -> Stats:
-        """What was done so far: lengths of the channel that is furthest behind, all else added up."""
-        # What has ended early does not hold up the others, nor the bar that shows them.
+        """The counters so far.
+
+        ``captured``, ``sent`` and ``settled`` are the smallest of all channels, the others are sums.
+        """
+        # A session that ended early must not hold back the progress of the others.
         alive = [session.stats for session in self if session.state is not State.CLOSED]
         every = [session.stats for session in self]
         behind = alive or every
@@ -176,7 +186,7 @@ class Sessions(Sequence[Session]):
 
     @property
     def source_seconds(self) -> Optional[float]:
-        """How much audio the source has in all, where it knows."""
+        """The length of the source in seconds, if known."""
         return self[0].source_seconds
 
     @overload
@@ -196,16 +206,16 @@ class Sessions(Sequence[Session]):
 
     def __exit__(self, kind: Optional[Type[BaseException]], *_: object) -> None:
         self._close(CLOSE_TIMEOUT)
-        untold = self._untold()
+        unreported = self._claim_errors()
         if kind is None:
-            _raise_first(untold)
-        _log(untold)
+            _raise_first(unreported)
+        _log(unreported)
 
     def __repr__(self) -> str:
         return f"<Sessions {', '.join(f'{each.channel}: {each.state.name.lower()}' for each in self)}>"
 
     def _begin_close(self, timeout: float) -> None:
-        # The source first, all at once: what it has left is then for every channel.
+        # Stop the source first, for all channels at once, so that each gets the same rest of the audio.
         self._stop_source()
         for session in self:
             session._begin_close(timeout)
@@ -215,7 +225,7 @@ class Sessions(Sequence[Session]):
         self._begin_close(timeout)
         if not self._may_wait:
             return False
-        # All end at the same time: to wait for one after the other takes as long as for the slowest.
+        # They close at the same time, so waiting for each in turn takes as long as the slowest one.
         left = [session._close_in_order(max(0.0, until - time.monotonic())) for session in self]
         return all(left)
 
@@ -223,15 +233,15 @@ class Sessions(Sequence[Session]):
     def _may_wait(self) -> bool:
         return all(shared.may_wait for shared in self._shared)
 
-    def _untold(self) -> List[SlngError]:
-        """What has ended sessions, and nobody was told; from now on it is."""
+    def _claim_errors(self) -> List[SlngError]:
+        """Claim and return the unreported errors of sessions that are over."""
         over = [shared for shared in self._shared if shared.state is State.CLOSED]
         errors = [shared.outcome.claim() for shared in over]
         return [error for error in errors if error is not None]
 
 
-def names_asked_for(channels: Any) -> Optional[Tuple[str, ...]]:
-    """The names in ``channels``, none of them for "separate". Raises ConfigurationError for anything else."""
+def requested_names(channels: Any) -> Optional[Tuple[str, ...]]:
+    """Return the names in ``channels``, or None for "separate". Raises ``ConfigurationError`` otherwise."""
     if channels == "separate":
         return None
     with contextlib.suppress(TypeError):
@@ -239,28 +249,31 @@ def names_asked_for(channels: Any) -> Optional[Tuple[str, ...]]:
         if names and all(isinstance(name, str) and name for name in names) and len(set(names)) == len(names):
             return names
     raise ConfigurationError(
-        f'channels must be a number, "separate" for a session of each, or their names, not {channels!r}.',
-        hint='Names are all different, such as channels=["agent", "customer"].',
+        f'channels must be a number, "separate" or a list of different names, not {channels!r}.',
+        hint='For example channels=["agent", "customer"].',
     )
 
 
 def channel_names(names: Optional[Sequence[str]], count: int) -> Tuple[str, ...]:
-    """What to call the channels of a source. Raises ConfigurationError where they cannot be heard apart."""
+    """Return the names of the channels of a source.
+
+    Raises ``ConfigurationError`` if there is one channel, or another number of channels than of names.
+    """
     if count < 2:
         raise ConfigurationError(
-            "The source has only 1 channel: there is nothing to separate.",
-            hint="Ask a microphone for more, Microphone(channels=2). Of raw PCM and chunks say the channels "
-            'by their names, channels=["left", "right"].',
+            "The source has only 1 channel, so channels cannot be separated.",
+            hint="For a microphone use Microphone(channels=2). For raw PCM and chunks name the channels, "
+            'channels=["left", "right"].',
         )
     if names is None:
         return ("left", "right") if count == 2 else tuple(str(number) for number in range(1, count + 1))
     if len(names) != count:
-        raise ConfigurationError(f"channels has {len(names)} names, and the source {count} channels.")
+        raise ConfigurationError(f"channels has {len(names)} names, but the source has {count} channels.")
     return tuple(names)
 
 
 def _timed(log: TranscriptLog) -> Iterator[Tuple[float, Transcript]]:
-    """The finals, each with when it began; one that does not say stands behind the one before it."""
+    """Yield each final with its start. One without a start follows the final before it."""
     begun = 0.0
     for final in log:
         begun = max(begun, final.start or 0.0)
@@ -274,6 +287,6 @@ def _raise_first(errors: List[SlngError]) -> None:
 
 
 def _log(errors: Sequence[SlngError]) -> None:
-    """There is nobody left to tell."""
+    """Log errors that no call is left to raise."""
     for error in errors:
         logger.error("a session ended with an error: %s: %s", type(error).__name__, error)

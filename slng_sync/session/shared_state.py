@@ -1,4 +1,4 @@
-"""What the threads of one session share: its state, its send queue, its mailbox, and how it ended.
+"""The state that the threads of a session share: its phase, send queue, mailbox and outcome.
 
 One lock guards the state and the send queue. It is held for microseconds, never while waiting, writing or
 calling out.
@@ -79,45 +79,48 @@ class SharedState:
         self.connections = self.ignored_messages = 0
 
     def enter(self, state: State) -> None:
-        """Change the state: the one place that does. A session that ends does not begin again."""
+        """Change the state. No other code does. A session that is ending cannot go back."""
         with self.lock:
             if state is State.CLOSED or self.state < State.DRAINING:
                 self.state = state
         self.changes.notify()
 
     def wake_up(self) -> None:
-        """Let the session on ``slng-io`` look at everything."""
+        """Wake up ``slng-io`` to look at everything in this session."""
         self.wakeup.set()
 
     def wait_for(self, condition: Callable[[], object], timeout: Optional[float]) -> bool:
-        """Wait until a condition holds; False when the time is up. It is evaluated with the lock held."""
+        """Wait until ``condition`` is true, and return False after the timeout.
+
+        It is called with the lock held.
+        """
         return self.changes.wait_for(condition, timeout)
 
     def shorten_deadline(self, timeout: float) -> None:
-        """Bring the end forward, to ``timeout`` seconds from now at the latest."""
+        """Move the deadline forward to at most ``timeout`` seconds from now."""
         with self.lock:
             self.deadline = min(self.deadline, time.monotonic() + timeout)
 
     @property
     def is_over(self) -> bool:
-        """Whether no more audio is wanted."""
+        """Whether the session needs no more audio."""
         return self.state is State.CLOSED or self.aborted
 
     @property
     def is_leaving(self) -> bool:
-        """Whether the session ends, or has ended."""
+        """Whether the session is closing or closed."""
         return self.state >= State.DRAINING or self.aborted
 
     @property
     def may_wait(self) -> bool:
-        """Whether the calling thread may wait for the session: its callbacks and ``slng-io`` may not.
+        """Whether the calling thread may wait for the session. Its callbacks and ``slng-io`` may not.
 
         The garbage collector may close a generator of ``Client.stream`` on ``slng-io``.
         """
         return not (self.mailbox.in_callback or io_loop.is_current_thread)
 
     def refusal(self) -> SlngError:
-        """Return the error for a call that comes after the end."""
+        """Return the error for a call after the end of the session."""
         error, ended_by = self.outcome.claim(), self.outcome.error
         if error is None and isinstance(ended_by, SessionClosed):
             error = SessionClosed(ended_by.message, hint=ended_by.hint)

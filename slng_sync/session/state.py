@@ -1,4 +1,4 @@
-"""What a session is told, where it is in its life, and what it has done."""
+"""The settings, the state and the counters of a session."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,7 +13,7 @@ __all__ = ["ModelChoice", "Settings", "State", "Stats"]
 
 
 class State(IntEnum):
-    """Where a session is in its life. ``CLOSED`` is for ever."""
+    """The state of a session. ``CLOSED`` is final."""
 
     NEW = 0
     CONNECTING = 1
@@ -33,7 +33,7 @@ class ModelChoice:
 
 @dataclass(frozen=True)
 class Settings:
-    """What a session is told by its client. Times in seconds."""
+    """The settings that a client passes to its sessions. Times are in seconds."""
 
     endpoint: ServerEndpoint
     dispatch: DispatchTo = None
@@ -51,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Stats:
-    """What a session has done so far; lengths of audio in seconds."""
+    """The counters of a session. ``captured`` to ``lost`` are seconds of audio."""
 
     captured: float
     sent: float

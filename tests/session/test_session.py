@@ -869,7 +869,7 @@ def test_a_paused_source_brings_nothing_after_the_end(dialect: Dialect) -> None:
         paused.set()
         changes = session._shared.changes
         until = time.monotonic() + 20
-        while not changes._waiting and time.monotonic() < until:
+        while not changes.has_waiters and time.monotonic() < until:
             time.sleep(0.001)
         session.abort()
         assert session.stats.captured == before
