@@ -286,7 +286,7 @@ def test_one_channel_cannot_be_separated() -> None:
 
 def test_names_have_to_fit_the_channels(tmp_path: Path) -> None:
     client = Client(Soniox(), api_key="any")
-    with pytest.raises(ConfigurationError, match="channels has 3 names, and the source 2 channels"):
+    with pytest.raises(ConfigurationError, match="channels has 3 names, but the source has 2 channels"):
         client.listen(saved(tmp_path / "talk.wav", talk(2, 0.1)), channels=["a", "b", "c"])
 
 
@@ -298,13 +298,13 @@ def test_a_microphone_is_asked_for_as_many_channels_as_there_are_names() -> None
 
 
 def test_without_a_source_there_is_nothing_to_separate() -> None:
-    with pytest.raises(ConfigurationError, match="where there is a source"):
+    with pytest.raises(ConfigurationError, match="only if there is a source"):
         Client(Soniox(), api_key="any").listen(None, channels="separate")
 
 
 def test_records_and_traces_are_for_one_session(tmp_path: Path) -> None:
     untyped: Any = Client(Soniox(), api_key="any").listen
-    with pytest.raises(ConfigurationError, match="record and trace are for one session"):
+    with pytest.raises(ConfigurationError, match="record and trace cannot be combined"):
         untyped(talk(), sample_rate=16000, channels="separate", record=tmp_path / "talk.wav")
 
 
