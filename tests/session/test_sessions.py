@@ -59,7 +59,8 @@ PART = 10.0
 
 
 def script() -> Script:
-    """Channels have speech in turn: the first from 0.5 s, the second from 2.5 s, the third from 4.5 s."""
+    """The channels contain speech in turn: the first from 0.5 s, the second from 2.5 s, the third from 4.5
+    s."""
     words: List[ScriptWord] = []
     for at, text in enumerate(SPEECH):
         spoken = Script.from_text(text + ".", start=PART * at + 0.5 + 2.0 * at).words
@@ -449,7 +450,7 @@ def test_abort_ends_all_at_once() -> None:
 
 
 def test_one_session_may_be_closed_by_itself() -> None:
-    """The other session goes on and receives its audio."""
+    """The other session continues and receives its audio."""
     heard = Heard()
     live = Live()
     with gateway() as server:
