@@ -273,19 +273,19 @@ def lines_of(path: Path) -> List[Dict[str, Any]]:
 
 Break = Callable[[List[Any]], Any]
 DAMAGED: Dict[str, Break] = {
-    "no JSON": lambda lines: lines.__setitem__(2, "{"),
-    "no JSON object": lambda lines: lines.__setitem__(2, []),
+    "not JSON": lambda lines: lines.__setitem__(2, "{"),
+    "not a JSON object": lambda lines: lines.__setitem__(2, []),
     "t_ms": lambda lines: lines[2].pop("t_ms"),
     "dir": lambda lines: lines[2].update(dir="left"),
-    "wants": lambda lines: lines[2].pop("data"),
-    "'at' must be seconds": lambda lines: lines[2].update(at="soon"),
+    "or data is missing": lambda lines: lines[2].pop("data"),
+    "'at' must be a number of seconds": lambda lines: lines[2].update(at="soon"),
     "'seconds' must be": lambda lines: lines[2].update(seconds=-1),
     "without a length": lambda lines: lines.__setitem__(
         2, {"t_ms": 1, "dir": "client", "kind": "text", "is": "audio", "data": ""}
     ),
-    "beginning of a connection": lambda lines: lines.__setitem__(2, _opening(lines, sample_rate=0)),
+    "invalid audio format": lambda lines: lines.__setitem__(2, _opening(lines, sample_rate=0)),
     "back in time": lambda lines: lines.__setitem__(slice(1, 3), [_audio(3.0), _audio(1.0)]),
-    "a model that is not known here: 'x/y'": lambda lines: lines.__setitem__(2, _opening(lines, model="x/y")),
+    "an unknown model: 'x/y'": lambda lines: lines.__setitem__(2, _opening(lines, model="x/y")),
     "cannot read": lambda lines: lines.__setitem__(2, _opening(lines, version=2)),
 }
 
@@ -318,8 +318,8 @@ def test_a_damaged_trace_is_refused_with_the_number_of_the_line(damage: str, hel
         (b"", "empty"),
         (b"\n", "empty"),
         (b'{"t_ms":', "empty"),
-        (b"RIFF\x00\x00\n", "line 1 is no JSON"),
-        (b'{"name": "talk"}\n', "line 1 is no line of a trace"),
+        (b"RIFF\x00\x00\n", "line 1 is not JSON"),
+        (b'{"name": "talk"}\n', "line 1 is not a line of a trace"),
         (b'{"t_ms": 0, "dir": "server", "kind": "text", "data": "{}"}\n', "line 1 .* older version"),
     ],
 )

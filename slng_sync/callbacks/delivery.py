@@ -1,4 +1,4 @@
-"""The way of what a session received: overlap trimmed, into its ``TranscriptLog``, into its mailbox."""
+"""Delivery of a session's items: trim the overlap, add to the ``TranscriptLog``, put into the mailbox."""
 
 from dataclasses import replace
 from typing import Any, Callable, Iterable, Optional
@@ -15,16 +15,16 @@ OVERLAP_FINALS = 40
 
 
 class Delivery:
-    """The delivery of a session's items, in order. After a reconnect it trims the words that come again.
+    """The delivery of a session's items, in order. After a reconnect it trims repeated words.
 
-    ``tap`` is called with each item first, on the thread that delivers it. Nothing here asks the mailbox's
-    target: the caller does that, once for all that it has delivered.
+    ``tap`` is called with each item first, on the thread that delivers it. The caller
+    asks the mailbox's target afterwards, once for all items.
     """
 
     __slots__ = ("_mailbox", "_overlap", "_tap", "finals", "log", "partials", "session_id")
 
     channel: Optional[str] = None
-    """The name of the channel, where the channels of a source have a session each."""
+    """The name of the channel, if each channel of the source has its own session."""
 
     def __init__(self, mailbox: Mailbox, tap: Optional[Callable[[Any], None]] = None) -> None:
         self.log = TranscriptLog()

@@ -20,7 +20,7 @@ from .targets import DispatchTo, Manual, make_target
 __all__ = ["Mailbox"]
 
 STALL_SECONDS = 5.0
-"""A request that has waited longer than this is worth a warning."""
+"""Seconds that a request may wait before a warning is logged."""
 NO_LIMIT = float("inf")
 
 
@@ -28,10 +28,11 @@ class Mailbox:
     """A queue of deliveries and the target that drains it. Methods may be called on any thread.
 
     The target has at most one request to drain at a time. One thread at a time delivers, and holds no lock
-    while a callback runs. A drain inside a callback goes on with the next item, as a dialog's loop needs it.
+    while a callback runs. A drain inside a callback continues with the next item, for dialogs with a loop of
+    their own.
 
     Benign race: a signal handler that puts an item while its thread does so may make a second request. The
-    drain that comes too often finds nothing to do.
+    extra drain finds nothing to do.
     """
 
     __slots__ = """
@@ -45,11 +46,11 @@ class Mailbox:
         self._manual = self._target if isinstance(self._target, Manual) else None
         # Re-entrant: a signal handler may put an item, or close a session, while its thread holds the lock.
         self._lock = threading.RLock()
-        # A partial or a level stands in a list of its own, where a newer one replaces it in one step.
+        # A partial or a level is in a list of its own, so that a newer one replaces it in one step.
         self._items: Deque[Any] = deque()
-        # The lists that may still be replaced, by kind: nothing else was put behind them.
+        # The lists whose item may still be replaced, by kind. No final or event was queued after them.
         self._latest: Dict[type, List[Any]] = {}
-        # The number of the thread that delivers.
+        # The id of the thread that delivers.
         self._owner: Optional[int] = None
         self._started = self._closed = self._target_closed = False
         self._is_asked = False
@@ -61,7 +62,7 @@ class Mailbox:
     # For the session.
 
     def start(self) -> None:
-        """Begin to deliver. Raises RuntimeError where the system gives no thread."""
+        """Start to deliver. Raises RuntimeError if the system has no thread."""
         self._target.start(self)
         self._started = True
         self._ask()
@@ -96,8 +97,8 @@ class Mailbox:
     def join(self, timeout: float) -> bool:
         """Wait until the target has delivered everything. Return False after ``timeout`` seconds.
 
-        In manual mode the caller delivers it. Inside a callback this returns True at once, and where the
-        target's loop may belong to the caller as soon as the loop has the request.
+        In manual mode the caller delivers it. Inside a callback this returns True at once. If the target's
+        loop may belong to the caller, it returns as soon as the loop has the request.
         """
         if self.in_callback or not self._started:
             return True
@@ -114,7 +115,7 @@ class Mailbox:
         """
         if self._manual is None:
             raise ConfigurationError(
-                'poll() needs Client(dispatch="manual"): here callbacks run by themselves.'
+                'poll() requires Client(dispatch="manual"). In other modes callbacks run without it.'
             )
         return self._manual.poll(self, self._deliver_polled, timeout)
 
@@ -147,7 +148,7 @@ class Mailbox:
         return self._owner == threading.get_ident() or self._target.runs_here
 
     def forget_parent(self) -> None:
-        """Drop everything, in the child after a fork: the threads are the parent's."""
+        """Drop everything, in the child of a fork: the threads belong to the parent."""
         self._lock = threading.RLock()
         self._items = deque()
         self._latest = {}
@@ -159,7 +160,7 @@ class Mailbox:
     def drain(self) -> None:
         """Deliver what is queued, within the target's limit, and ask again for the rest.
 
-        Does nothing while another thread delivers: that thread goes on, or asks again.
+        Does nothing while another thread delivers. That thread continues, or asks again.
         """
         with self._lock:
             self._is_asked = self._has_failed = False
@@ -173,9 +174,9 @@ class Mailbox:
             self._ask()
 
     def request_failed(self, error: BaseException) -> None:
-        """Log that the target does not meet a request, once until it does. The next ``put`` asks again.
+        """Log the failure of a request, once until a request succeeds. The next ``put`` asks again.
 
-        After ``close`` there is no next time: the items are dropped, and the log says how many.
+        After ``close`` no ``put`` follows, so the items are dropped and their number is logged.
         """
         with self._lock:
             self._is_asked = False
@@ -279,7 +280,7 @@ class Mailbox:
     def _deliver_queued(self, outer: Optional[int], limit: float) -> int:
         """Deliver for ``limit`` seconds, then leave the ownership to ``outer``. Return the number of items.
 
-        A closed mailbox is drained to its end: no request would be met that comes after the last one.
+        A closed mailbox is drained completely, because no request can follow the last one.
         """
         count, is_limited = 0, limit != NO_LIMIT
         deadline = time.monotonic() + limit
@@ -296,14 +297,14 @@ class Mailbox:
             raise
 
     def _next(self, outer: Optional[int], *, is_late: bool) -> Any:
-        """Remove and return the next item. Return None, and give up the ownership, where the drain ends."""
+        """Remove and return the next item. At the end of the drain, release the ownership and return None."""
         with self._lock:
             if self._items and (self._closed or not is_late):
                 # A signal handler that polls may have emptied the queue in between.
                 with suppress(IndexError):
                     item = self._items.popleft()
                     return item.pop() if type(item) is list else item
-            # In one step with the look at the queue: from here on ``put`` asks.
+            # Under the same lock as the look at the queue: from now on ``put`` asks.
             self._owner = outer
             return None
 

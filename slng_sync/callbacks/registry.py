@@ -53,10 +53,10 @@ class Callbacks:
             raise ConfigurationError(f"{kind} must be a function that takes one argument, not {function!r}.")
         if is_coroutine(function):
             raise ConfigurationError(
-                f"{kind} must be an ordinary function: nothing would ever await a coroutine.",
+                f"{kind} must be an ordinary function: a coroutine would never be awaited.",
                 hint="Use asyncio.run_coroutine_threadsafe(...) inside an ordinary one.",
             )
-        # A new tuple: a delivery that runs goes on with the old one.
+        # A new tuple, because a running delivery still iterates over the old one.
         self._functions[kind] += (function,)
 
     def also(
@@ -87,7 +87,7 @@ class Callbacks:
         return self.has("on_message")
 
     def deliver(self, item: Any) -> None:
-        """Call the functions that the item is for. Raises only what ends a program, on its main thread."""
+        """Call the functions for an item. On the main thread, let exceptions that end the program pass."""
         kind = kind_of(item)
         argument = item.frame if isinstance(item, RawFrame) else item
         functions = self._registered(kind)
@@ -97,8 +97,8 @@ class Callbacks:
             try:
                 function(argument)
             except BaseException as error:
-                # On the main thread sys.exit() and Ctrl-C end the program. On another one they would end
-                # that thread only, and what is queued would not be delivered.
+                # On the main thread sys.exit() and Ctrl-C end the program. On another thread they would end
+                # only that thread, and queued items would not be delivered.
                 if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
                     raise
                 self._raised(kind, error, item)
@@ -110,14 +110,14 @@ class Callbacks:
     def _raised(self, kind: str, error: BaseException, item: Any) -> None:
         name = type(error).__name__
         logger.error(
-            "an %s callback raised %s; the stream goes on\n%s",
+            "an %s callback raised %s; the session continues\n%s",
             kind,
             name + _message_to_log(error, item),
             stack_of(error),
         )
         if kind != "on_error":
             report = SlngError(
-                f"An {kind} callback raised {name}; the stream goes on.",
+                f"An {kind} callback raised {name}. The session continues.",
                 hint="The exception is this error's __cause__; its stack is in the log.",
             )
             report.__cause__ = error
@@ -125,7 +125,7 @@ class Callbacks:
 
 
 def is_coroutine(function: object) -> bool:
-    """Whether a call would return a coroutine, which nothing here awaits."""
+    """Return whether a call would return a coroutine, which nothing here awaits."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__)
 
 
@@ -157,4 +157,4 @@ def _log_lost_audio(item: Any) -> None:
     if isinstance(item, AudioLost):
         logger.warning("%.1f s of audio will not be transcribed: %s", item.seconds, item.reason)
     elif isinstance(item, MicrophoneRestored) and item.lost:
-        logger.warning("%.1f s of audio were not heard: the microphone was away.", item.lost)
+        logger.warning("%.1f s of audio were not captured: the microphone was unavailable.", item.lost)

@@ -1,4 +1,4 @@
-"""Where callbacks run: the targets that a session's mailbox asks to drain it.
+"""The targets: where callbacks run. A session's mailbox asks its target to drain it.
 
 ``OwnThread``        ``dispatch=None``: a thread ``slng-callbacks`` for each session
 ``ExecutorTarget``   a ``concurrent.futures.Executor``: its threads
@@ -35,11 +35,11 @@ __all__ = [
 ]
 
 DRAIN_SECONDS = 0.008
-"""How long a drain may hold a thread that has other work: half of a screen's frame at 60 Hz."""
+"""Seconds that a drain may occupy a shared thread: half a screen frame at 60 Hz."""
 NO_LIMIT = float("inf")
 
 FOREIGN_POOLS = {"ProcessPoolExecutor", "InterpreterPoolExecutor"}
-"""Executors that run functions where the program's objects are not."""
+"""Executors that run functions without access to the program's objects."""
 
 
 class Drainable(Protocol):
@@ -65,7 +65,7 @@ class Drainable(Protocol):
 
 
 class Target(ABC):
-    """Where a mailbox is drained. One target serves one mailbox.
+    """The place where a mailbox is drained. One target serves one mailbox.
 
     ``limit``     seconds that one drain may take; then the mailbox asks again
     ``reenters``  whether a callback may run the target's loop, as a modal dialog does. The mailbox then asks
@@ -79,19 +79,19 @@ class Target(ABC):
 
     @abstractmethod
     def start(self, mailbox: "Drainable") -> None:
-        """Get ready for requests. Raises RuntimeError where the system gives no thread."""
+        """Prepare for requests. Raises RuntimeError if the system has no thread."""
 
     @abstractmethod
     def request(self) -> None:
         """Ask that ``mailbox.drain`` runs once, soon. Called on any thread, with no lock held.
 
-        Must not wait. May raise; what fails later is reported by ``mailbox.request_failed``. The mailbox
+        Must not wait. May raise. Later failures are reported by ``mailbox.request_failed``. The mailbox
         makes the next request after this one has begun to run, or has failed.
         """
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what is not needed to meet the last request. Called once, after it."""
+        """Release resources after the last request. Called once. The last request must still be met."""
 
     @abstractmethod
     def join(self, timeout: float) -> bool:
@@ -115,7 +115,7 @@ class TargetFactory(ABC):
 
 
 class OwnThread(Target):
-    """A thread of the session. It has no other work, so a drain goes on until nothing is queued."""
+    """A thread of the session. It has no other work, so a drain continues until nothing is queued."""
 
     limit = NO_LIMIT
     reenters = False
@@ -148,7 +148,7 @@ class OwnThread(Target):
 
     @property
     def runs_here(self) -> bool:
-        # Not their numbers: the system gives the number of an ended thread to a new one.
+        # Compare threads, not ids: the system reuses the id of an ended thread.
         return threading.current_thread() is self._thread
 
     def _run(self, mailbox: "Drainable") -> None:
@@ -239,13 +239,13 @@ class ExecutorTarget(Target):
 
 
 class Manual(Target):
-    """The program polls. A poll goes on until nothing is queued: its caller decides how often it polls."""
+    """The program polls. A poll continues until nothing is queued: its caller decides how often to poll."""
 
     limit = NO_LIMIT
 
     def __init__(self) -> None:
         self.polled = threading.Condition()
-        # Re-entrant: a callback may poll, as one does that shows a dialog.
+        # Re-entrant, because a callback may poll, for instance while it shows a dialog.
         self._turn = threading.RLock()
         self._mailbox: Optional[Drainable] = None
 
@@ -289,8 +289,8 @@ def check_dispatch(dispatch: object) -> None:
         _check_executor(dispatch)
     elif not callable(dispatch) or is_coroutine(dispatch) or _is_executor_class(dispatch):
         raise ConfigurationError(
-            f"dispatch has no place to run callbacks: {dispatch!r}.",
-            hint='Use None (a thread of its own for each session), "manual" (then call session.poll()), a '
+            f"dispatch cannot run callbacks: {dispatch!r}.",
+            hint='Use None (one thread for each session), "manual" (then call session.poll()), a '
             "concurrent.futures.ThreadPoolExecutor(4), or a function that takes a function and runs it, such "
             "as wx.CallAfter.",
         )
@@ -324,7 +324,7 @@ def _is_executor_class(value: object) -> bool:
 
 
 def _check_executor(executor: object) -> None:
-    # By name: to import the classes would load multiprocessing.
+    # By name, because importing the classes would load multiprocessing.
     if any(base.__name__ in FOREIGN_POOLS for base in type(executor).__mro__):
         raise ConfigurationError(
             f"dispatch must not be a {type(executor).__name__}: callbacks run in this process.",

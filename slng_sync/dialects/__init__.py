@@ -1,11 +1,11 @@
-"""The dialects: what each model says on the wire, as values without I/O.
+"""The dialects: the wire format of each model, without I/O.
 
-`base` has what all share; `reson8` and `soniox` are the models, each with its decoder (that of Soniox is
-`tokens`). `runs` finds runs of like tokens, `words` makes words of tokens, `packed` keeps messages small,
-`parsing` reads JSON and `failures` error messages.
+``base`` is the common part. ``reson8`` and ``soniox`` are the models with their decoders (``tokens`` for
+Soniox). ``runs`` groups tokens, ``words`` makes words of tokens, ``packed`` stores messages in little memory,
+``parsing`` parses JSON, and ``failures`` decodes error messages.
 
-Imports ``events``, ``errors`` and ``audio.format``. Imported by ``protocol`` and everything above it. A
-further model is a further module here, or a subclass of ``Dialect`` in a user's program.
+Imports ``events``, ``errors`` and ``audio.format``. Imported by ``protocol`` and everything above it. To
+add a model, add a module here or a subclass of ``Dialect`` in a program.
 """
 
 from .base import Dialect, as_dialect

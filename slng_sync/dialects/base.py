@@ -1,8 +1,8 @@
-"""The base of all dialects: what a model expects on the wire, and what its messages mean.
+"""The base of all dialects.
 
-A dialect is a frozen value with the options of one model. It makes the messages for the server; its decoder
-turns the server's messages into transcripts and events. Neither has a socket, a thread or a clock of its
-own. A further model is one subclass of ``Dialect``, here or in a user's program.
+A dialect is a frozen value with the options of one model. It encodes the messages for the server. Its decoder
+turns the server's messages into transcripts and events. Neither has a socket, a thread or a clock. To add a
+model, write one subclass of ``Dialect``, here or in a program.
 """
 
 import json
@@ -39,33 +39,33 @@ __all__ = [
 ]
 
 LARGEST_NUMBER = 1e12
-"""More than any time or count on the wire; sums of such numbers are still finite."""
+"""A limit above any time or count on the wire. Sums of smaller numbers are finite."""
 _NUMBERS = (int, float)
 
 
 class Message(NamedTuple):
-    """One message for the server. Text is UTF-8 already."""
+    """A message for the server. Text is encoded as UTF-8."""
 
     payload: bytes
     binary: bool = False
 
 
 class Timeline(Protocol):
-    """The session's clock as a decoder needs it; times in seconds."""
+    """The session's clock for a decoder. Times are in seconds."""
 
     def start(self, stream_seconds: float) -> float:
-        """When something began, from the server's count of seconds."""
+        """Return a start time of the server on the session's clock."""
 
     def end(self, stream_seconds: float) -> float:
-        """When something ended, from the server's count of seconds."""
+        """Return an end time of the server on the session's clock."""
 
     @property
     def reached(self) -> float:
-        """How far the server can have heard, on the session's clock."""
+        """The time up to which the server can have transcribed, on the session's clock."""
 
     @property
     def heard(self) -> float:
-        """How far it must have heard, if it keeps up with speech."""
+        """The time up to which a server that keeps up with speech has transcribed, on the session's clock."""
 
 
 class Settled(NamedTuple):
@@ -75,62 +75,64 @@ class Settled(NamedTuple):
 
 
 class Finished(NamedTuple):
-    """The server has said everything about this stream."""
+    """The server has sent everything on this connection."""
 
 
 class Failure(NamedTuple):
-    """The server reported an error; the stream is over."""
+    """The server reported an error, which ends the connection."""
 
     error: SlngError
 
 
 Decoded = Union[Transcript, Event, Settled, Finished, Failure]
-"""What a decoder returns."""
+"""The items that a decoder returns."""
 
 
 class Decoder(Protocol):
-    """Decodes the messages of one connection. Each connection has its own."""
+    """A decoder for the messages of one connection."""
 
     def __call__(self, message: Mapping[str, Any]) -> List[Decoded]:
-        """Decode one message. Unknown messages and fields are ignored."""
+        """Decode one message. Ignore unknown messages and fields."""
 
     @property
     def pending(self) -> str:
-        """The text that is not final yet; empty where nothing is open."""
+        """The text of the open partial, or an empty string."""
 
     @property
     def held(self) -> bool:
-        """Whether a finished transcript waits for something that may still belong to it."""
+        """Whether a finished transcript waits for its translation."""
 
     def release(self) -> List[Transcript]:
-        """Stop waiting: return the transcripts that were held."""
+        """Return the held transcripts without waiting any longer."""
 
     def end(self, *, promote: bool = False) -> List[Transcript]:
-        """Return what is final and still open, as no message will follow; with ``promote`` the pending text
-        as well, in a final that is not ``complete``."""
+        """Return the remaining finals. No message will follow.
+
+        With ``promote``, also return the pending text as a final that is not ``complete``.
+        """
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """The base of all models. Class variables say what a model is, fields how it is to be used."""
+    """The base of all dialects. Class variables describe the model, fields are its options."""
 
     model: ClassVar[str] = ""
-    """The id of the model: ``provider/model:variant``."""
+    """The id of the model, ``provider/model:variant``."""
     world_parts: ClassVar[Tuple[str, ...]] = ()
-    """Where it runs; what ``world_part`` may be."""
+    """The values of ``world_part`` that the model offers."""
     sample_rates: ClassVar[Tuple[int, ...]] = (16000,)
-    """What it takes as it is; other rates are converted."""
+    """The sample rates in Hz that the model accepts. Audio at other rates is converted."""
     needs_ready: ClassVar[bool] = False
-    """Whether audio must wait until the server has said that it is ready."""
+    """Whether audio must wait for the server's ready message."""
     needs_first_audio: ClassVar[bool] = False
-    """Whether a keepalive before the first audio has to be audio itself."""
+    """Whether silence must replace a keepalive before the first audio."""
 
     answers_audio: ClassVar[bool] = False
-    """Whether audio is always answered, silence too, so that no answer means a broken stream."""
+    """Whether the server answers all audio, silence included. No answer then means a broken connection."""
     settles_by_finalize: ClassVar[bool] = False
-    """Whether transcripts may come without times, so that only a finalize settles their audio."""
+    """Whether transcripts may lack times, so that only a finalize settles their audio."""
     end_limit: ClassVar[float] = 5.0
-    """Seconds to wait for the rest after the end of the stream."""
+    """Seconds to wait for the last transcripts after the end was sent."""
 
     models: ClassVar[Dict[str, Type["Dialect"]]] = {}
 
@@ -146,40 +148,43 @@ class Dialect:
         return f"/v1/stt/{self.model}"
 
     def start(self, audio_format: AudioFormat) -> Message:
-        """The first message of a connection."""
+        """Return the first message of a connection."""
         raise NotImplementedError
 
     def audio(self, pcm: bytes) -> Message:
-        """A message with audio: whole sample frames of PCM s16le, never empty."""
+        """Return a message with audio. ``pcm`` is whole frames of PCM s16le, never empty."""
         raise NotImplementedError
 
     def finalize(self) -> Message:
-        """Ask that everything said so far becomes final."""
+        """Return the message that asks to make everything said so far final."""
         raise NotImplementedError
 
     def keepalive(self) -> Message:
-        """Say that the silence is meant."""
+        """Return the message that keeps a connection without audio open."""
         raise NotImplementedError
 
     def end(self) -> List[Message]:
-        """The ways to say that no audio will follow, to be tried one after the other."""
+        """Return the messages that end the audio. They are tried in order until the server answers one."""
         raise NotImplementedError
 
     def decoder(self, timeline: Timeline) -> Decoder:
-        """A decoder for a new connection."""
+        """Return a decoder for a new connection."""
         raise NotImplementedError
 
     def alternative(self) -> Optional["Dialect"]:
-        """The same options put in another way, for a server that refused the start of a stream."""
+        """Return a variant to try if the server refuses the start message, or None."""
         return None
 
     def advice(self) -> str:
-        """What a user of this model may try when the server would not take the first audio."""
+        """Return a hint for the user in case the server refuses the first audio, or an empty string."""
         return ""
 
 
 def as_dialect(model: object) -> Dialect:
-    """The dialect for what a user gave as ``model``: a dialect, or a model's id, in full or shortened."""
+    """Return the dialect for ``Client(model=)``: a dialect, or the id of a model, in full or shortened.
+
+    Raises ``ConfigurationError`` for anything else.
+    """
     if isinstance(model, Dialect) and model.model:
         return model
     if isinstance(model, str):
@@ -188,15 +193,15 @@ def as_dialect(model: object) -> Dialect:
                 return dialect()
     names = ", ".join(repr(name) for name in sorted(Dialect.models))
     if isinstance(model, type) and issubclass(model, Dialect):
-        raise ConfigurationError(f"model must be a value, not the class: write {model.__name__}().")
+        raise ConfigurationError(f"model must be an instance, not the class. Use {model.__name__}().")
     raise ConfigurationError(f"model must be one of {names}, or a dialect such as Soniox(), not {model!r}.")
 
 
-# What the dialects share: checking options, writing JSON, reading numbers.
+# Common functions of the dialects: checks of options, JSON, values from the wire.
 
 
 def text_message(message: Mapping[str, Any]) -> Message:
-    """A message of text."""
+    """Return a text message with this JSON."""
     return Message(_as_json(message).encode("utf-8"))
 
 
@@ -205,32 +210,32 @@ def _as_json(value: object) -> str:
 
 
 def _as_dict(value: object) -> Dict[str, Any]:
-    """Any mapping will do where one is wanted, though JSON knows only dicts."""
+    """Return any mapping as a dict, the only mapping that ``json`` accepts."""
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"JSON has no {type(value).__name__}")
 
 
 def require(condition: bool, option: str, expected: str, value: object) -> None:
-    """Refuse an option's value, naming the option and what was expected."""
+    """Raise ``ConfigurationError`` with the name of the option unless ``condition`` is true."""
     if not condition:
         raise ConfigurationError(f"{option} must be {expected}, not {value!r}.")
 
 
 def require_bool(options: object, *names: str) -> None:
-    """Refuse options that are neither True nor False."""
+    """Raise ``ConfigurationError`` unless these options are True or False."""
     for name in names:
         value = getattr(options, name)
         require(isinstance(value, bool), name, "True or False", value)
 
 
 def is_text(value: object) -> bool:
-    """Whether it is a string with something in it that UTF-8 can carry."""
+    """Return whether ``value`` is a string that is not blank and that UTF-8 can encode."""
     return isinstance(value, str) and bool(value.strip()) and is_utf8(value)
 
 
 def is_utf8(value: str) -> bool:
-    """Whether UTF-8 can carry it: half a surrogate pair it cannot."""
+    """Return whether UTF-8 can encode ``value``. It cannot encode half a surrogate pair."""
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -239,49 +244,48 @@ def is_utf8(value: str) -> bool:
 
 
 def is_int(value: object, low: int, high: int) -> bool:
-    """Whether it is an integer in a range; True and False are none."""
+    """Return whether ``value`` is an integer from ``low`` to ``high``, and not a bool."""
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def require_extra(options: object, extra: Mapping[str, Any], reserved: Sequence[str]) -> None:
-    """Check ``extra``: a mapping that JSON can carry, without what has a place of its own."""
+    """Raise ``ConfigurationError`` unless ``extra`` is a JSON mapping without other options and reserved
+    keys."""
     named = isinstance(extra, Mapping) and all(isinstance(key, str) for key in extra)
     require(named, "extra", "a mapping with names as keys", extra)
     try:
         _as_json(extra).encode("utf-8")
     except (TypeError, ValueError, RecursionError):
-        raise ConfigurationError(
-            "extra must hold only what JSON can carry, and no NaN or infinity."
-        ) from None
+        raise ConfigurationError("extra must contain only JSON values, without NaN or infinity.") from None
     keywords = sorted({each.name for each in fields(options)} & set(extra))  # type: ignore[arg-type]
     if keywords:
-        raise ConfigurationError(f"extra must not hold {keywords}: these are keywords.")
+        raise ConfigurationError(f"extra must not contain {keywords}. Pass these as keyword arguments.")
     if "api_key" in extra:
-        raise ConfigurationError("extra must not hold an api_key: give it to Client(api_key=...).")
+        raise ConfigurationError("extra must not contain an api_key. Pass it as Client(api_key=...).")
     ours = sorted(set(reserved) & set(extra))
     if ours:
-        raise ConfigurationError(f"extra must not hold {ours}: the client says these, as the audio is.")
+        raise ConfigurationError(f"extra must not contain {ours}. The client sets these to match the audio.")
 
 
 def number(value: object) -> Optional[float]:
-    """A number of sensible size as it came from the wire, else None; True and False are none."""
+    """Return a number from the wire as a float. Return None for a bool, a huge number or anything else."""
     if type(value) in _NUMBERS and -LARGEST_NUMBER < value < LARGEST_NUMBER:  # type: ignore[operator]
         return float(value)  # type: ignore[arg-type]
     return None
 
 
 def text(value: object) -> str:
-    """A string as it came from the wire, else an empty one."""
+    """Return a string from the wire, or an empty string for anything else."""
     return value if isinstance(value, str) else ""
 
 
 def label(value: object) -> Optional[str]:
-    """A speaker or language as it came from the wire; numbers become text."""
+    """Return a speaker or language from the wire. Numbers become text, anything else None."""
     if isinstance(value, str):
         return value or None
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def extra_field() -> Any:
-    """The field ``extra`` of a dialect."""
+    """Return the field ``extra`` of a dialect."""
     return field(default_factory=dict)

@@ -1,8 +1,8 @@
-"""Error messages of both shapes, and what each code asks of the user.
+"""Decoding of error messages, in both formats.
 
-The gateway's own shape is ``{"type": "error", "code", "message"}``, flat or under ``data``
+The gateway's own format is ``{"type": "error", "code", "message"}``, flat or under ``data``
 [SLNG model pages]; Soniox's is ``{"error_code", "error_type", "error_message"}``
-[soniox error-handling]. The gateway may use its own on a Soniox stream too.
+[soniox error-handling]. The gateway may use its own on a Soniox connection too.
 """
 
 from typing import Any, Dict, Mapping, Optional, Type, Union
@@ -44,7 +44,7 @@ _NAMED: Dict[str, int] = {
     "max_concurrent_connections_reached": 429,
     "service_unavailable": 503,
 }
-"""Named codes and the HTTP status each is like [SLNG errors page, soniox error-handling]."""
+"""The HTTP status for each named code [SLNG errors page, soniox error-handling]."""
 
 _HINTS: Dict[int, str] = {
     400: "Check the options of the model.",
@@ -54,20 +54,20 @@ _HINTS: Dict[int, str] = {
     404: "Check the model's name.",
     408: "Start a new session when there is audio again.",
     413: "Start a new session.",
-    429: "Too many streams at once, or too many requests: try again later.",
+    429: "Too many sessions at once, or too many requests. Try again later.",
 }
 _FINAL = frozenset({400, 401, 402, 403, 404, 422})
 
 
 def failure_in(message: Mapping[str, Any]) -> Optional[SlngError]:
-    """The error that a message reports, or None where it is no error message."""
+    """Return the error in a message, or None if it is not an error message."""
     if not is_failure(message):
         return None
     return _gateway(message) if message.get("error_code") is None else _native(message)
 
 
 def is_failure(message: Mapping[str, Any]) -> bool:
-    """Whether a message reports an error."""
+    """Return whether a message is an error message."""
     if "type" in message and text(message["type"]).lower() == "error":
         return True
     return message.get("error_code") is not None
@@ -110,7 +110,7 @@ def _error(
     elif status in (402, 429):
         kind = QuotaRefusedInStream
     error = kind(
-        f"The server ended the stream with an error ({_shown(named) or 'no code'}): "
+        f"The server ended the session with an error ({_shown(named) or 'no code'}): "
         f"{_shown(text(said)) or 'no message'}.",
         hint=_HINTS.get(status, ""),
         retryable=status not in _FINAL,
@@ -120,12 +120,12 @@ def _error(
 
 
 def _shown(said: str) -> str:
-    """A text of the server's, in one line and not too long."""
+    """Return a text of the server on one line, at most 300 characters."""
     return " ".join(said.split())[:300].rstrip(".")
 
 
 def _code(value: object) -> Union[str, int]:
-    """A code as a number where it is one, else as a name; anything else is none."""
+    """Return a code as a number if it is one, else as a name, or an empty string."""
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         return ""
     try:

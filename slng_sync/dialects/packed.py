@@ -1,4 +1,4 @@
-"""A message that is kept for long, in a fraction of the memory that its objects take."""
+"""Storage of a message in a fraction of the memory of its objects."""
 
 import marshal
 from typing import Any, Dict, ItemsView, Iterator, KeysView, Mapping, Tuple, Type, ValuesView
@@ -7,9 +7,9 @@ __all__ = ["PackedMessage"]
 
 
 class PackedMessage(Mapping[str, Any]):
-    """A message as a read-only mapping. Each access unpacks it; ``items()`` unpacks it once for all.
+    """A message as a read-only mapping. Each access unpacks it. ``items()`` unpacks it only once.
 
-    It equals the dict that it was made from. Pickling and ``deepcopy`` give that dict.
+    It compares equal to the original dict. Pickling and ``deepcopy`` return that dict.
     """
 
     __slots__ = ("_packed",)
@@ -19,7 +19,7 @@ class PackedMessage(Mapping[str, Any]):
             # Three times as fast as JSON. The bytes never leave this process.
             self._packed: Any = marshal.dumps(message)  # type: ignore[arg-type]
         except ValueError:
-            # Nested more deeply than any parser here accepts, or no JSON at all.
+            # The message is nested more deeply than the parsers here accept, or it is not JSON.
             self._packed = message
 
     def _unpacked(self) -> Dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Reson8: JSON messages, audio as base64, transcripts in one piece.
+"""The dialect of Reson8: JSON messages, audio as base64, whole transcripts.
 
-Wire facts are from the SLNG model page of ``reson8/reson8stt:v1`` where nothing else is said.
+Wire facts are from the SLNG model page of ``reson8/reson8stt:v1`` unless another source is named.
 """
 
 import functools
@@ -35,20 +35,20 @@ from .words import Words
 __all__ = ["Reson8"]
 
 PARTIAL_DELAY = 2.0
-"""Partials trail the audio by some 1.2 s; this much before one, its segment had surely begun."""
+"""Seconds before a partial at which its segment had certainly begun. Partials lag by about 1.2 s."""
 
 
 @dataclass(frozen=True)
 class Reson8(Dialect):
     """The model ``reson8/reson8stt:v1`` and its options.
 
-    ``enable_partials``  whether partial transcripts are wanted
-    ``language``         an ISO code or several; unset, the language is detected. Not on the model page,
-                         understood by the gateway's other routes
-    ``audio_envelope``   "json" as the model page says, or "binary" for plain binary frames
-    ``encoding``         "pcm_s16le", or "linear16" as other pages name the same thing
-    ``wait_for_ready``   False starts to send 2 s after the connection where no ready has come
-    ``extra``            further keys for the config, passed on untouched
+    ``enable_partials``  whether the server sends partial transcripts
+    ``language``         an ISO code or a list of them. Without it the server detects the language. The model
+                         page does not mention it, but the gateway's other endpoints accept it
+    ``audio_envelope``   "json" as on the model page, or "binary" for plain binary messages
+    ``encoding``         "pcm_s16le", or "linear16", another name for it on other pages
+    ``wait_for_ready``   False sends audio 2 s after connecting even if the server has not sent ready
+    ``extra``            more keys for the config, sent unchanged
 
     Raises ``ConfigurationError`` for a wrong value.
     """
@@ -88,7 +88,7 @@ class Reson8(Dialect):
         require_extra(self, self.extra, ("sample_rate", "channels"))
 
     def start(self, audio_format: AudioFormat) -> Message:
-        """``init`` with its config; audio has to wait for ``ready``."""
+        """Return ``init`` with the config. Audio has to wait for ``ready``."""
         config = {
             "encoding": self.encoding,
             "sample_rate": audio_format.sample_rate,
@@ -100,38 +100,38 @@ class Reson8(Dialect):
         return text_message({"type": "init", "config": {**config, **self.extra}})
 
     def audio(self, pcm: bytes) -> Message:
-        """Raw samples without any header, in the chosen envelope."""
+        """Return raw samples without a header, in the selected envelope."""
         if self.audio_envelope == "binary":
             return Message(pcm, True)
-        # Put together by hand: a JSON encoder would look at every character of the base64.
+        # Assembled by hand, because a JSON encoder would examine every character of the base64.
         message = b'{"type":"audio","data":"' + b2a_base64(pcm, newline=False) + b'"}'
-        # Without the function in Python that the constructor of a NamedTuple is.
+        # Faster than the constructor of a NamedTuple, which is a Python function.
         return tuple.__new__(Message, (message, False))
 
     def finalize(self) -> Message:
-        """Flushes what is buffered; answered by ``flush_confirmation``."""
+        """Return ``finalize``. The server answers it with ``flush_confirmation``."""
         return text_message({"type": "finalize"})
 
     def keepalive(self) -> Message:
-        """Nothing answers it."""
+        """Return ``keepalive``. The server does not answer it."""
         return text_message({"type": "keepalive"})
 
     def end(self) -> List[Message]:
-        """``close`` ends the audio and the session."""
+        """Return ``close``, which ends the audio and the session."""
         return [text_message({"type": "close"})]
 
     def decoder(self, timeline: Timeline) -> "Reson8Decoder":
-        """A decoder for a new connection."""
+        """Return a decoder for a new connection."""
         return Reson8Decoder(timeline)
 
     def advice(self) -> str:
-        """The envelopes are in dispute between the pages: name the other one."""
+        """Return a hint that names the other envelope, because the documentation is inconsistent."""
         other = "binary" if self.audio_envelope == "json" else "json"
-        return f'The gateway may expect the other form of audio: try Reson8(audio_envelope="{other}").'
+        return f'The gateway may expect audio in the other envelope. Try Reson8(audio_envelope="{other}").'
 
 
 class Reson8Decoder:
-    """Reson8's messages: each partial replaces the last one, each final stands."""
+    """The decoder of Reson8. Each partial replaces the last one. Finals do not change."""
 
     held = False
 
@@ -164,18 +164,18 @@ class Reson8Decoder:
         return self._partial.text if self._partial else ""
 
     def release(self) -> List[Transcript]:
-        """Return nothing: no transcript waits here."""
+        """Return an empty list: Reson8 sends no translations to wait for."""
         return []
 
     def end(self, *, promote: bool = False) -> List[Transcript]:
-        """Return the open partial as a final, with ``promote``."""
+        """Return the open partial as a final if ``promote`` is true."""
         if not (promote and self._partial):
             return []
         partial, self._partial = self._partial, None
         return [self._transcript(partial.raw, partial.text, is_final=True, complete=False)]
 
     def _take_partial(self, message: Mapping[str, Any]) -> List[Decoded]:
-        said = _said(message)
+        said = _text_of(message)
         if said == self.pending:
             return []
         if self._segment_begun is None:
@@ -185,11 +185,11 @@ class Reson8Decoder:
         return [partial]
 
     def _take_final(self, message: Mapping[str, Any]) -> List[Decoded]:
-        said = _said(message)
+        said = _text_of(message)
         was_open, self._partial = self.pending, None
         begun, self._segment_begun = self._segment_begun, None
         if not said:
-            # It answers a finalize over silence. What was shown and came to nothing is taken back.
+            # The answer to a finalize during silence. An empty partial clears the open one.
             return [self._transcript(message, "", is_final=False)] if was_open else []
         final = self._transcript(message, said, is_final=True)
         decoded: List[Decoded] = [final]
@@ -203,7 +203,7 @@ class Reson8Decoder:
     def _transcript(
         self, message: Mapping[str, Any], said: str, *, is_final: bool, complete: bool = True
     ) -> Transcript:
-        """A transcript of a message. A final is kept: it holds the message packed."""
+        """Return the transcript of a message. A final packs its message, because programs keep finals."""
         start, end = self._span(message)
         raw = PackedMessage(message) if is_final else message
         return Transcript(
@@ -222,7 +222,7 @@ class Reson8Decoder:
         )
 
     def _span(self, message: Mapping[str, Any]) -> Tuple[float, float]:
-        """Start and end: by the words, by ``start`` and ``duration``, else from the last final to now."""
+        """Return start and end: from the words, from ``start`` and ``duration``, or else estimated."""
         times = [_times(entry) for entry in _entries(message)]
         starts = [start for start, _ in times if start is not None]
         ends = [end for _, end in times if end is not None]
@@ -234,7 +234,7 @@ class Reson8Decoder:
         end = max(self._last_end, self._timeline.reached)
         if begin is not None:
             return self._timeline.start(begin), max(end, self._timeline.start(begin))
-        # ``duration`` is that of the segment, and the audio sent since its end is not known.
+        # ``duration`` is the length of the segment. How much audio was sent since its end is unknown.
         start = self._last_end if duration is None else max(self._last_end, end - duration)
         return round(start, 6), end
 
@@ -245,7 +245,7 @@ def _words(message: Mapping[str, Any], timeline: Timeline) -> Tuple[Word, ...]:
 
 
 def _entries(message: Mapping[str, Any]) -> List[Mapping[str, Any]]:
-    """The entries of ``words`` that have a text."""
+    """Return the entries of ``words`` that have a text."""
     entries = message.get("words")
     if not entries or not isinstance(entries, list):
         return []
@@ -257,7 +257,7 @@ def _entry_text(entry: Mapping[str, Any]) -> str:
 
 
 def _times(entry: Mapping[str, Any]) -> Tuple[Optional[float], Optional[float]]:
-    """Start and end in seconds, of a word in either of its two forms."""
+    """Return start and end of a word in seconds, from either of its two formats."""
     start, end = number(entry.get("start")), number(entry.get("end"))
     start_ms = number(entry.get("start_ms")) if start is None else None
     if start_ms is not None:
@@ -288,12 +288,12 @@ def _has_times(message: Mapping[str, Any]) -> bool:
     return number(message.get("start")) is not None and number(message.get("duration")) is not None
 
 
-def _said(message: Mapping[str, Any]) -> str:
+def _text_of(message: Mapping[str, Any]) -> str:
     return (text(message.get("transcript")) or text(message.get("text"))).strip()
 
 
 def _probability(value: object) -> Optional[float]:
-    """0 to 1 as documented; below 0 it is the natural logarithm that native Reson8 sends."""
+    """Return a confidence from 0 to 1. A negative one is a natural logarithm, as native Reson8 sends it."""
     confidence = number(value)
     if confidence is None or confidence > 1:
         return None

@@ -1,7 +1,7 @@
-"""Tokens of one message in runs: neighbours that differ in nothing but their text, times and confidence.
+"""Runs: adjacent tokens of a message that differ only in text, times and confidence.
 
-Python looks at a run, and only C functions look at each of its tokens. Everything here takes time in
-proportion to the number of tokens. No I/O.
+Python code handles runs, and only C functions handle single tokens. All functions take time linear in the
+number of tokens. No I/O.
 """
 
 import functools
@@ -24,19 +24,19 @@ _STATUSES: Dict[Optional[str], str] = {ORIGINAL: ORIGINAL, TRANSLATION: TRANSLAT
 _LABEL_TYPES = frozenset({str, type(None)})
 _NUMBERS = (int, float)
 LONGEST_KEYS = 500
-"""Characters of the names of a token's fields, all together."""
+"""The most characters that the field names of a token may have in all."""
 
 Token = Dict[str, Any]
 Labels = Tuple[Optional[str], Optional[str], Optional[str]]
 Column = Sequence[Any]
-"""A field of each token."""
+"""One field of every token."""
 
 
 class Run(NamedTuple):
-    """Tokens that share all that stands here; ``text`` is all their texts.
+    """Adjacent tokens with the same labels. ``text`` is their joined text.
 
-    ``status`` is ORIGINAL, TRANSLATION or None; ``source`` the language that was translated.
-    ``is_marked`` where markers may be in the texts.
+    ``status`` is ORIGINAL, TRANSLATION or None. ``source`` is the language that was translated. ``is_marked``
+    is True if the texts may contain markers.
     """
 
     tokens: List[Token]
@@ -49,15 +49,15 @@ class Run(NamedTuple):
     is_marked: bool = False
 
     def part(self, begin: int, end: int) -> "Run":
-        """The run of the tokens from number ``begin`` up to, not including, number ``end``."""
+        """Return the run of ``tokens[begin:end]``."""
         return self.of(self.tokens[begin:end])
 
     def of(self, tokens: List[Token]) -> "Run":
-        """A run of other tokens with the same labels."""
+        """Return a run of other tokens with the same labels."""
         return self._replace(tokens=tokens, text="".join(map(_text, tokens)))
 
     def rows(self) -> List[Row]:
-        """The tokens as words are made of them: with speaker and language, where they have one."""
+        """Return the tokens as rows for ``WordBuilder``, with speaker and language if the run has any."""
         try:
             rows = [*map(_row, self.tokens)]
         except KeyError:
@@ -69,9 +69,9 @@ class Run(NamedTuple):
 
 
 class Joined:
-    """The text of runs. ``speaker`` and ``language`` are those of the last run that has them.
+    """The joined text of runs, with the ``speaker`` and ``language`` of the last run that has them.
 
-    Tokens carry their own blanks, but for some that begin another language.
+    Tokens contain their own blanks, except some at a change of language.
     """
 
     __slots__ = ("language", "speaker", "text")
@@ -82,13 +82,13 @@ class Joined:
         self.language = language
 
     def differs_from(self, speaker: Optional[str], language: Optional[str]) -> bool:
-        """Whether these are the labels of another speaker or of another language."""
+        """Return whether these labels name another speaker or another language."""
         return (speaker is not None and self.speaker not in (None, speaker)) or (
             language is not None and self.language not in (None, language)
         )
 
     def followed_by(self, runs: Iterable[Run]) -> "Joined":
-        """The text with these runs behind it; this one stays as it is."""
+        """Return a new object with these runs appended."""
         parts, last = [self.text], self.text[-1:]
         labels = Joined("", self.speaker, self.language)
         for run in runs:
@@ -104,19 +104,19 @@ class Joined:
 
 
 class Extent:
-    """When tokens begin and end, in milliseconds, None where none tells; and their mean confidence."""
+    """The start and end of tokens in milliseconds, None if unknown, and their mean confidence."""
 
     __slots__ = ("_count", "_end", "_start", "_total")
 
     def __init__(self) -> None:
-        # Beyond all numbers while nothing tells them.
+        # Outside the range of all numbers while they are unknown.
         self._start = LARGEST_NUMBER
         self._end = -LARGEST_NUMBER
         self._total = 0.0
         self._count = 0
 
     def add(self, rows: Sequence[Row]) -> None:
-        """Add tokens. Where they begin and end, blank ones tell nothing."""
+        """Add tokens. Blank tokens do not count for start and end."""
         for row in rows:
             said, start, end, confidence = row[:4]
             if type(confidence) in _NUMBERS and -LARGEST_NUMBER < confidence < LARGEST_NUMBER:
@@ -131,9 +131,9 @@ class Extent:
     def followed_by(
         self, starts: Column, ends: Column, confidences: Column
     ) -> Tuple[Optional[float], Optional[float], Optional[float]]:
-        """Start, end and mean confidence with tokens behind it.
+        """Return start, end and mean confidence, including these tokens.
 
-        The first of them begins it where nothing does yet; the last one ends it, unless it went on longer.
+        Their first start counts if no start is known yet. Their last end counts if it is later.
         """
         total, count = self._total, self._count
         start = self._start if self._start < LARGEST_NUMBER else None
@@ -153,9 +153,9 @@ class Extent:
 
 
 def _sum(values: Column) -> Tuple[float, int]:
-    """The sum of those values that are numbers, and how many they are."""
+    """Return the sum and the count of the values that are numbers."""
     try:
-        # All of them are numbers, as a rule.
+        # Usually all of them are numbers.
         total: float = sum(values)
         if 0 <= total <= len(values):
             return total, len(values)
@@ -166,23 +166,24 @@ def _sum(values: Column) -> Tuple[float, int]:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether ``number`` takes it for one."""
+    """Return whether ``base.number`` accepts the value."""
     return type(value) in _NUMBERS and -LARGEST_NUMBER < value < LARGEST_NUMBER
 
 
 def columns_of(tokens: List[Token]) -> List[Column]:
-    """Starts, ends and confidences of any tokens."""
+    """Return the starts, ends and confidences of any tokens."""
     return [_values(tokens, name) for name in _FIELDS[1:]]
 
 
 Alike = Tuple[List[Row], List[Column], str, int, Optional[str], Optional[str], Optional[str]]
-"""Rows, their columns, all texts, how many tokens are final; speaker, language and status of all tokens."""
+"""Rows, their columns, the joined text, the count of final tokens; speaker, language and status of all."""
 
 
 def alike(tokens: List[Any]) -> Optional[Alike]:
-    """Read tokens that have the same fields and labels and no marker, the final ones first; else None.
+    """Read tokens with the same fields and labels, no marker, and the final tokens first. Return None
+    otherwise.
 
-    Most messages are so. Reading them takes a third of the time that `runs_of` takes.
+    Most messages are of this kind. This takes a third of the time of ``runs_of``.
     """
     try:
         keys = tuple(tokens[0])
@@ -204,10 +205,10 @@ def alike(tokens: List[Any]) -> Optional[Alike]:
 
 @functools.lru_cache(maxsize=64)
 def _reader(keys: Tuple[str, ...]) -> Tuple[Callable[[Token], Row], Tuple[str, ...]]:
-    """Return a function that reads all fields of a token with these keys, and the labels among them.
+    """Return a function that reads all fields of a token with these keys, and the names of its labels.
 
-    It reads the other fields as well: a token with as many keys that it can read has the same keys.
-    Raises ``ValueError`` for more than a server means to send, as what is returned is kept.
+    The function reads unused fields too: if it can read a token with as many keys, the keys are the same.
+    Raises ``ValueError`` for unreasonably long keys, because the result is cached.
     """
     if len("".join(keys)) > LONGEST_KEYS:
         raise ValueError("too many keys")
@@ -217,7 +218,7 @@ def _reader(keys: Tuple[str, ...]) -> Tuple[Callable[[Token], Row], Tuple[str, .
 
 
 def _shared(names: Sequence[str], columns: Sequence[Column]) -> Optional[Labels]:
-    """Speaker, language and status of all tokens; None where they differ or are translated."""
+    """Return speaker, language and status of all tokens, or None if these differ or are of a translation."""
     for column in columns[5 : 5 + len(names)]:
         if type(column[0]) is not str or not column[0] or column.count(column[0]) != len(column):
             return None
@@ -231,7 +232,7 @@ def _shared(names: Sequence[str], columns: Sequence[Column]) -> Optional[Labels]
 
 
 def runs_of(tokens: List[Any]) -> List[Run]:
-    """The runs of any tokens, in order. Leaves out what is no token."""
+    """Return the runs of any tokens, in order. Skip values that are not tokens."""
     tokens = [token for token in tokens if isinstance(token, dict) and isinstance(token.get("text"), str)]
     texts = [*map(_text, tokens)]
     keys = zip(

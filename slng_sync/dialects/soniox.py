@@ -1,7 +1,7 @@
-"""Soniox v4: binary audio, transcripts as tokens.
+"""The dialect of Soniox v4: binary audio, transcripts as tokens.
 
-The gateway passes native messages on unchanged [SLNG model page of soniox/speech-ai:rt-v4]; the wire facts
-are from Soniox's WebSocket API page [soniox-ws-api] where nothing else is said.
+The gateway forwards native messages unchanged [SLNG model page of soniox/speech-ai:rt-v4]. Wire facts are
+from Soniox's WebSocket API page [soniox-ws-api] unless another source is named.
 """
 
 from dataclasses import dataclass, replace
@@ -43,25 +43,25 @@ _FLAGS = (
 
 @dataclass(frozen=True)
 class Soniox(Dialect):
-    """The model ``soniox/speech-ai:rt-v4`` and its options, under their names on the wire.
+    """The model ``soniox/speech-ai:rt-v4`` and its options, with their names on the wire.
 
-    ``language_hints``          ISO codes of the languages to expect, no duplicates
-    ``language_hints_strict``   a strong bias towards them; best with one
-    ``context``                 what the speech is about: text, or a mapping with ``general`` (a list of
+    ``language_hints``          ISO codes of the expected languages, without duplicates
+    ``language_hints_strict``   a strong bias towards these languages; works best with one
+    ``context``                 the topic of the speech: text, or a mapping with ``general`` (a list of
                                 ``{"key", "value"}``), ``text``, ``terms`` (a list) and ``translation_terms``
-                                (a list of ``{"source", "target"}``); 10,000 characters in all
-    ``enable_speaker_diarization``      tells speakers apart, up to 15
-    ``enable_language_identification``  tells each word's language
-    ``enable_endpoint_detection``       makes what was said final when the speaker pauses
-    ``max_endpoint_delay_ms``   how long such a pause may last, 500 to 3000
+                                (a list of ``{"source", "target"}``); at most 10,000 characters in all
+    ``enable_speaker_diarization``      labels up to 15 speakers
+    ``enable_language_identification``  labels the language of each word
+    ``enable_endpoint_detection``       finalizes when the speaker pauses
+    ``max_endpoint_delay_ms``   the longest pause before that, 500 to 3000
     ``translation``             ``{"type": "one_way", "target_language": "fr"}`` or
                                 ``{"type": "two_way", "language_a": "en", "language_b": "fr"}``
-    ``client_reference_id``     your own id for the stream, at most 256 characters
-    ``config_type``             the ``type`` of the first message, or None to leave it out as native
-                                Soniox does; a stream refused with it is tried once more without
-    ``end_of_stream``           how to say that the audio is over, tried in order: "type_empty",
+    ``client_reference_id``     your own id for the session, at most 256 characters
+    ``config_type``             the ``type`` of the first message, or None to omit it as native Soniox
+                                does. If the server refuses it, the client retries once without it
+    ``end_of_stream``           the messages that end the audio, tried in order: "type_empty",
                                 "empty_text", "empty_binary"
-    ``extra``                   further keys for the config, passed on untouched
+    ``extra``                   more keys for the config, sent unchanged
 
     Raises ``ConfigurationError`` for a wrong value.
     """
@@ -121,7 +121,7 @@ class Soniox(Dialect):
         require_extra(self, self.extra, _OURS)
 
     def start(self, audio_format: AudioFormat) -> Message:
-        """The config. There is no ``ready``: audio may follow at once."""
+        """Return the config. Audio may follow at once, as there is no ``ready``."""
         config: Dict[str, Any] = {} if self.config_type is None else {"type": self.config_type}
         config.update(
             model="stt-rt-v4",
@@ -143,28 +143,29 @@ class Soniox(Dialect):
         return text_message({**config, **self.extra})
 
     def audio(self, pcm: bytes) -> Message:
-        """Plain binary. An empty one would end the stream."""
-        # Without the function in Python that the constructor of a NamedTuple is.
+        """Return plain binary audio. An empty message would end the stream."""
+        # Faster than the constructor of a NamedTuple, which is a Python function.
         return tuple.__new__(Message, (pcm, True))
 
     def finalize(self) -> Message:
-        """Makes every pending token final; answered by ``<fin>`` [soniox manual-finalization]."""
+        """Return ``finalize``, which the server answers with ``<fin>`` [soniox manual-finalization]."""
         return text_message({"type": "finalize"})
 
     def keepalive(self) -> Message:
-        """Wanted every 20 s while no audio is sent [soniox connection-keepalive]."""
+        """Return ``keepalive``, due every 20 s without audio [soniox connection-keepalive]."""
         return text_message({"type": "keepalive"})
 
     def end(self) -> List[Message]:
-        """The model page's form, then the native one."""
+        """Return the messages of ``end_of_stream``: by default the model page's, then the native one."""
         return [_END_OF_STREAM[form] for form in self.end_of_stream]
 
     def decoder(self, timeline: Timeline) -> SonioxDecoder:
-        """A decoder for a new connection."""
+        """Return a decoder for a new connection."""
         return SonioxDecoder(timeline)
 
     def alternative(self) -> Optional["Soniox"]:
-        """Without ``type``, which the model page asks for and native Soniox does not know."""
+        """Return this dialect without ``type``, which the model page requires and native Soniox does not
+        know."""
         return None if self.config_type is None else replace(self, config_type=None)
 
 
@@ -194,7 +195,7 @@ def _require_context(context: object) -> None:
         length <= _CONTEXT_LIMIT,
         "context",
         f"at most {_CONTEXT_LIMIT} characters in all",
-        f"{length} of them",
+        f"{length} characters",
     )
 
 
@@ -213,7 +214,7 @@ def _require_records(name: str, records: object, keys: Tuple[str, str]) -> None:
 
 def _characters(value: object) -> int:
     if isinstance(value, str):
-        require(is_utf8(value), "context", "text that UTF-8 can carry", value)
+        require(is_utf8(value), "context", "text that UTF-8 can encode", value)
         return len(value)
     if isinstance(value, Mapping):
         return sum(map(_characters, value.values()))

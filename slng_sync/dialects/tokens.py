@@ -1,11 +1,11 @@
-"""The decoder of Soniox's tokens: partials and finals.
+"""The decoder of Soniox's tokens.
 
-Each message brings final tokens, which are sent once and stand, and the non-final ones, which replace all
-non-final ones before. Finals are cut at a marker (``<end>``, ``<fin>``), at a change of speaker and at a
-change of language. Translated tokens belong to the spoken text before them, even behind a marker
+Each message contains final tokens, which are sent once and do not change, and non-final tokens, which replace
+all earlier non-final ones. A segment ends at a marker (``<end>``, ``<fin>``), at a change of speaker and at a
+change of language. Translated tokens belong to the spoken text before them, even after a marker
 [soniox-ws-api, real-time-transcription, real-time-translation].
 
-A message takes time in proportion to its own tokens and to one segment, which is bounded.
+A message takes time linear in its own tokens and in one segment, whose length is limited.
 """
 
 import functools
@@ -21,18 +21,19 @@ from .words import Row, TokenStore, WordBuilder, Words
 __all__ = ["SonioxDecoder"]
 
 LONGEST_SEGMENT = 1000
-"""Spoken tokens, some minutes of speech, after which the next blank cuts; without one, twice as many."""
+"""Spoken tokens, a few minutes of speech, after which a segment ends at the next blank, at the latest after
+twice as many."""
 LONGEST_TEXT = 16_000
-"""Characters of a segment or its translation, after which anything cuts."""
+"""Characters of a segment or its translation after which the next token ends the segment."""
 END_MARKER = "<end>"
 FIN_MARKER = "<fin>"
 _MARKERS = (END_MARKER, FIN_MARKER)
 
 
 class Segment:
-    """The final tokens of a transcript to be: what was spoken, and its translation.
+    """The final tokens of a future transcript, spoken and translated.
 
-    ``awaits_translation`` says whether some is to come, ``is_translated`` whether some has come.
+    ``awaits_translation`` is True if a translation will follow, ``is_translated`` if some of it has arrived.
     """
 
     __slots__ = """
@@ -51,18 +52,18 @@ class Segment:
         self._known: Tuple[int, WordBuilder] = 0, WordBuilder(timeline)
 
     def speak(self, run: Run) -> None:
-        """Add spoken tokens, for which there is room."""
+        """Add spoken tokens. The caller has checked that there is room."""
         self.add_rows(run.rows(), run.text)
         self.add_labels(run.speaker, run.language, run.status)
 
     def add_rows(self, rows: Sequence[Row], said: str) -> None:
-        """Add spoken tokens, but for their labels."""
+        """Add spoken tokens without their labels."""
         self.spoken.text += said
         self.extent.add(rows)
         self.tokens.extend(rows)
 
     def add_labels(self, speaker: Optional[str], language: Optional[str], status: Optional[str]) -> None:
-        """Add the labels of spoken tokens, which do not differ from those that are known."""
+        """Add the labels of spoken tokens. The caller has checked that they do not differ."""
         spoken = self.spoken
         spoken.speaker, spoken.language = speaker or spoken.speaker, language or spoken.language
         self.awaits_translation = self.awaits_translation or status == ORIGINAL
@@ -74,7 +75,7 @@ class Segment:
         self.is_translated = self.is_translated or bool(runs)
 
     def pieces(self, run: Run) -> Iterator[Run]:
-        """Cut a run of spoken tokens where another segment has to begin. The first part may be empty."""
+        """Split a run of spoken tokens where a new segment has to begin. The first part may be empty."""
         texts, room = [token["text"] for token in run.tokens], LONGEST_SEGMENT - self.tokens.count
         if self.is_over(run.speaker, run.language):
             yield run.part(0, 0)
@@ -88,11 +89,11 @@ class Segment:
         yield run.part(begin, len(texts)) if begin else run
 
     def has_room_for(self, count: int, speaker: Optional[str], language: Optional[str]) -> bool:
-        """Whether so many spoken tokens with these labels belong to this segment."""
+        """Return whether ``count`` more spoken tokens with these labels belong to this segment."""
         return self.tokens.count + count <= LONGEST_SEGMENT and not self.is_over(speaker, language)
 
     def is_over(self, speaker: Optional[str], language: Optional[str]) -> bool:
-        """Whether a spoken token with these labels begins another segment."""
+        """Return whether a spoken token with these labels begins a new segment."""
         spoken = self.spoken
         if len(spoken.text) >= LONGEST_TEXT or len(self.translation.text) >= LONGEST_TEXT:
             return True
@@ -102,22 +103,25 @@ class Segment:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was said."""
+        """Whether the segment has neither spoken text nor a translation."""
         return not self.is_translated and not self.spoken.text.strip()
 
     def words(self, count: int, runs: Iterable[Run] = ()) -> Tuple[Word, ...]:
-        """The words of the first ``count`` spoken tokens and of these runs. Any thread may ask."""
+        """Return the words of the first ``count`` spoken tokens and of these runs.
+
+        Any thread may call this.
+        """
         known, builder = self._known
         if known > count:
             known, builder = 0, WordBuilder(self._timeline)
         builder = builder.followed_by(self.tokens.between(known, count))
-        # Replaced and never changed: another thread finds the old one or the new one.
+        # The pair is replaced as a whole, so another thread sees the old one or the new one.
         self._known = count, builder
         return builder.followed_by(row for run in runs for row in run.rows()).words()
 
 
 class SonioxDecoder:
-    """Soniox's messages, and the gateway's own where they come in between."""
+    """The decoder of Soniox's messages, and of the gateway's own messages among them."""
 
     __slots__ = ("_held", "_message", "_open", "_packed", "_shown", "_tail", "_timeline")
 
@@ -136,7 +140,7 @@ class SonioxDecoder:
         if "type" in message or "error_code" in message:
             failure = failure_in(message)
             if failure is not None:
-                # Its empty list of tokens clears nothing.
+                # The empty list of tokens in an error message must not clear the partial.
                 return [*self.end(), Failure(failure)]
             if text(message.get("type")).lower() == "ready":
                 return [Ready(label(message.get("session_id")))]
@@ -146,7 +150,7 @@ class SonioxDecoder:
             decoded = self._take_all(tokens)
         settled = number(message.get("final_audio_proc_ms", message.get("audio_final_proc_ms")))
         if settled:
-            # Without the function in Python that the constructor of a NamedTuple is.
+            # Faster than the constructor of a NamedTuple, which is a Python function.
             decoded.append(tuple.__new__(Settled, (self._timeline.end(settled / 1000),)))
         if message.get("finished") is True:
             decoded += [*self.end(), Finished()]
@@ -154,7 +158,7 @@ class SonioxDecoder:
 
     @property
     def pending(self) -> str:
-        """The text of the non-final tokens that were spoken."""
+        """The text of the spoken non-final tokens."""
         return Joined().followed_by(_spoken(self._tail)).text.strip() if self._tail else ""
 
     @property
@@ -163,12 +167,12 @@ class SonioxDecoder:
         return bool(self._held)
 
     def release(self) -> List[Transcript]:
-        """Return the transcripts that waited for their translation."""
+        """Return the held transcripts, with the translation so far."""
         held, self._held = self._held, []
         return [self._final(segment) for segment in held]
 
     def end(self, *, promote: bool = False) -> List[Transcript]:
-        """Return what is final and was not cut yet; with ``promote`` the non-final rest as well."""
+        """Return the open segment as a final. With ``promote``, also return the non-final tokens as one."""
         finals = self._cut() + self.release()
         self._shown = self.pending
         if promote and self._shown:
@@ -196,7 +200,7 @@ class SonioxDecoder:
         return decoded + self._partial(decoded)
 
     def _take_alike(self, tokens: List[Any], same: Alike) -> str:
-        """Take tokens that end nothing, as `_take` does. Return what is open then."""
+        """Add tokens that end no segment. Return the text of the partial."""
         rows, columns, said, finals, speaker, language, status = same
         segment = self._open
         if finals:
@@ -210,20 +214,20 @@ class SonioxDecoder:
                 segment.add_rows([row[:4] for row in rows[:finals]], stable)
         self._tail = []
         if finals < len(rows):
-            # Without the function in Python that the constructor of a NamedTuple is.
+            # Faster than the constructor of a NamedTuple, which is a Python function.
             fields = (tokens[finals:], said, False, speaker, language, status, None, False)
             self._tail.append(tuple.__new__(Run, fields))
         return (segment.spoken.text + said).strip()
 
     def _partial_of(self, said: str, same: Alike) -> Transcript:
-        """The partial after such tokens."""
+        """Return the partial after tokens that end no segment."""
         _, columns, _, finals, speaker, language, _ = same
         _, starts, ends, confidences, *_ = columns
         extent = self._open.extent.followed_by(starts[finals:], ends[finals:], confidences[finals:])
         return self._show(said, self._tail, speaker, language, *extent)
 
     def _take_marked(self, run: Run) -> List[Decoded]:
-        """Take tokens that may have markers in them."""
+        """Add tokens that may contain markers. Return the results."""
         decoded: List[Decoded] = []
         for token in run.tokens:
             said, markers = _strip_markers(token["text"])
@@ -237,7 +241,7 @@ class SonioxDecoder:
         return [*self._cut(), Endpoint() if marker == END_MARKER else Flushed()]
 
     def _take(self, run: Run) -> Sequence[Transcript]:
-        """Take a run; return the finals that end where it begins, or inside of it."""
+        """Add a run. Return the finals that end before it or within it."""
         if not run.is_final:
             if run.tokens:
                 self._tail.append(run)
@@ -257,7 +261,7 @@ class SonioxDecoder:
         return finals
 
     def _translate(self, run: Run) -> Sequence[Transcript]:
-        """Give a translation to the last spoken text in the language it was translated from."""
+        """Add a translation to the last segment in its source language. Return the finals that this ends."""
         candidates = [each for each in (*self._held, self._open) if each.tokens.count]
         source = run.source
         fitting = [each for each in candidates if not source or each.spoken.language in (None, source)]
@@ -270,7 +274,7 @@ class SonioxDecoder:
         return finals
 
     def _cut(self) -> List[Transcript]:
-        """Close the open segment: a final, unless it still waits for its translation."""
+        """End the open segment. Return its final, or hold it if it waits for a translation."""
         segment, self._open = self._open, Segment(self._timeline)
         if segment.is_empty:
             return []
@@ -281,11 +285,11 @@ class SonioxDecoder:
         return [*finals, self._final(segment)]
 
     def _partial(self, decoded: Sequence[Decoded]) -> List[Decoded]:
-        """The partial for what is open now, unless the last one says the same."""
+        """Return the partial, unless its text is that of the last one."""
         spoken = _spoken(self._tail)
         said = self._open.spoken.followed_by(spoken).text.strip()
         if any(isinstance(each, Transcript) for each in decoded):
-            # The final took the place of what was shown. What is open now is shown again.
+            # A final has replaced the last partial, so send the open text again.
             self._shown = ""
         if said == self._shown:
             return []
@@ -304,7 +308,7 @@ class SonioxDecoder:
         end: Optional[float],
         confidence: Optional[float],
     ) -> Transcript:
-        """A partial that ends with the runs ``spoken``; the labels are those of the first that has any."""
+        """Return a partial that ends with the runs ``spoken``. Its labels are the first ones of these."""
         self._shown = said
         segment = self._open
         stable = segment.spoken.text.lstrip()
@@ -325,7 +329,7 @@ class SonioxDecoder:
             "channel": None,
         }
         partial = object.__new__(Transcript)
-        # In half of the time that the constructor takes.
+        # This takes half the time of the constructor.
         object.__setattr__(partial, "__dict__", values)
         return partial
 
@@ -341,12 +345,12 @@ class SonioxDecoder:
         return segment
 
     def _final(self, segment: Segment, *, complete: bool = True) -> Transcript:
-        """All of a segment. Finals are kept: they hold tokens and message packed."""
+        """Return the final of a segment. It packs its tokens and message, because programs keep finals."""
         said = segment.spoken.text.strip()
         start, end, confidence = segment.extent.followed_by((), (), ())
         segment.tokens.pack()
         if self._packed is None:
-            # Once for all the finals of a message: it may have thousands.
+            # Packed once for all finals of a message, which may be thousands.
             self._packed = PackedMessage(self._message)
         return Transcript(
             text=said,
@@ -389,14 +393,14 @@ def _first(labels: Iterable[Optional[str]]) -> Optional[str]:
 
 
 def _marker(tokens: List[Any]) -> Optional[str]:
-    """The marker that the last token is, if it is one."""
+    """Return the last token's text if it is a marker, else None."""
     last = tokens[-1] if tokens else None
     said = last.get("text") if type(last) is dict else None
     return said if said in _MARKERS else None
 
 
 def _strip_markers(said: str) -> Tuple[str, List[str]]:
-    """A text without markers, and its markers: some come glued on."""
+    """Return a text without markers, and its markers. Some are attached to a word."""
     markers = [marker for marker in _MARKERS if marker in said]
     for marker in markers:
         said = said.replace(marker, "")

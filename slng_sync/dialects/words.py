@@ -1,4 +1,4 @@
-"""The words of a transcript, made of tokens when somebody looks at them. No I/O."""
+"""The words of a transcript, made from tokens at the first access. No I/O."""
 
 import copy
 import marshal
@@ -10,29 +10,30 @@ from .base import Timeline, number
 __all__ = ["Row", "TokenStore", "WordBuilder", "Words"]
 
 BATCH = 16
-"""Tokens that are packed together: one by one they would take five times as long to unpack."""
+"""Tokens that are packed together. Packed singly they would take five times as long to unpack."""
 
 Row = Tuple[Any, ...]
-"""A token: text, start_ms, end_ms, confidence as on the wire; then speaker and language, if it has any."""
+"""A token: text, start_ms, end_ms and confidence as on the wire, then speaker and language if it has any."""
 
 
 class Words(Tuple[Word, ...]):
-    """A tuple of words that is filled at the first look, by whichever thread looks first.
+    """A tuple of words that is made at the first access, on the thread of that access.
 
-    A tuple, because `dataclasses.asdict` looks into no other sequence. What it gives, slices, sums and
-    copies for instance, are tuples of the usual kind; so is what ``Words(...)`` and pickling give.
+    It is a tuple because ``dataclasses.asdict`` does not convert other sequences. Slices, sums, deep copies
+    and unpickled objects are ordinary tuples, and so is the result of ``Words(...)``.
     """
 
     _made: Tuple[Word, ...]
 
     def __new__(cls, words: Iterable[Word] = ()) -> Tuple[Word, ...]:  # type: ignore[misc]
-        """Return a tuple of the usual kind, as `dataclasses.asdict` needs it."""
+        """Return an ordinary tuple, as ``dataclasses.asdict`` needs it."""
         return tuple(words)
 
     @classmethod
     def made_by(cls, make: Callable[[], Tuple[Word, ...]]) -> "Words":
-        """Words that ``make`` returns: the same with each call, in any thread."""
-        # The one item that code in C finds which looks past the methods here: it fails, and loses no word.
+        """Return the words that ``make`` returns. Every call, on any thread, must return the same."""
+        # C code that bypasses the methods of this class finds this one item. It fails instead of losing
+        # words.
         words: Words = tuple.__new__(cls, (make,))
         return words
 
@@ -41,7 +42,7 @@ class Words(Tuple[Word, ...]):
             return self._made
         except AttributeError:
             make: Any = tuple.__getitem__(self, 0)
-        # Two threads may both make them; ``setdefault`` lets both have the same.
+        # Two threads may both make the words. ``setdefault`` gives both the same tuple.
         made: Tuple[Word, ...] = self.__dict__.setdefault("_made", make())
         return made
 
@@ -100,7 +101,7 @@ class Words(Tuple[Word, ...]):
         return repr(self._all())
 
     def __copy__(self) -> "Words":
-        """The same words, not made yet: a look at one of the two does not make the other larger."""
+        """Return the same words, not made yet. Making one of the two takes no memory in the other."""
         make: Any = tuple.__getitem__(self, 0)
         return Words.made_by(make)
 
@@ -112,13 +113,13 @@ class Words(Tuple[Word, ...]):
 
 
 class TokenStore:
-    """The final tokens of a segment, packed in batches. One thread appends; any reads those it knows of."""
+    """The final tokens of a segment, packed in batches. One thread appends, any thread reads."""
 
     __slots__ = ("_kept", "count")
 
     def __init__(self) -> None:
         self.count = 0
-        # Replaced together: another thread finds each token in one of both.
+        # Replaced as a whole, so another thread finds each token in exactly one of the two.
         self._kept: Tuple[Tuple[bytes, ...], List[Row]] = ((), [])
 
     def extend(self, rows: Sequence[Row]) -> None:
@@ -130,11 +131,11 @@ class TokenStore:
         self.count += len(rows)
 
     def pack(self) -> None:
-        """Pack the rest as well: no more tokens will come."""
+        """Pack the remaining tokens. Called when no more will follow."""
         self._pack(len(self._kept[1]))
 
     def between(self, begin: int, end: int) -> List[Row]:
-        """The tokens from number ``begin`` up to, not including, number ``end``."""
+        """Return the tokens from index ``begin`` up to, but not including, ``end``."""
         packed, fresh = self._kept
         first = min(begin // BATCH, len(packed))
         rows = [row for batch in packed[first:] for row in marshal.loads(batch)] + fresh
@@ -150,27 +151,27 @@ def _packed(rows: List[Row]) -> bytes:
     try:
         return marshal.dumps(rows)
     except ValueError:
-        # A time that is nested too deeply. It is no time.
+        # A value in place of a time is nested too deeply for marshal. Drop such values.
         return marshal.dumps([(row[0], *map(number, row[1:4]), *row[4:]) for row in rows])
 
 
 class WordBuilder:
-    """Puts tokens together to words. A blank, another speaker and another language begin a word."""
+    """A builder of words from tokens. A blank, another speaker or another language starts a new word."""
 
     __slots__ = ("_language", "_last", "_open", "_speaker", "_timeline", "_words")
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._words: List[Word] = []
-        # The tokens of the last word, to which the next token may belong.
+        # The tokens of the last word. The next token may continue it.
         self._open: List[Row] = []
-        # The last character, and the labels of the last token that has them.
+        # The last character, and the last labels.
         self._last = ""
         self._speaker: Optional[str] = None
         self._language: Optional[str] = None
 
     def followed_by(self, rows: Iterable[Row]) -> "WordBuilder":
-        """A builder that goes on with these tokens; this one stays as it is."""
+        """Return a new builder with these tokens added."""
         builder = WordBuilder(self._timeline)
         builder._words, builder._open = self._words[:], self._open[:]
         builder._last, builder._speaker, builder._language = self._last, self._speaker, self._language
@@ -179,7 +180,7 @@ class WordBuilder:
         return builder
 
     def words(self) -> Tuple[Word, ...]:
-        """The words so far, the last one as if it were whole."""
+        """Return the words so far, including the last one, which may be incomplete."""
         last = (_word(self._open, self._timeline),) if self._open else ()
         return (*self._words, *last)
 

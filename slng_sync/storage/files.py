@@ -1,4 +1,7 @@
-"""Opening files with spoken words in them: private, never through a symbolic link, never onto the source."""
+"""Opening of files that contain spoken words.
+
+They are private. Symbolic links are not followed, and the source is never overwritten.
+"""
 
 import errno
 import itertools
@@ -35,37 +38,37 @@ def check_path(option: str, path: Path) -> str:
 
 
 def check_not_source(option: str, path: Optional[Path], source: Any) -> None:
-    """Raise ``ConfigurationError`` where ``path`` is the file that ``source`` reads.
+    """Raise ``ConfigurationError`` if ``path`` is the file that ``source`` reads.
 
-    ``source`` is anything that ``listen`` accepts: a path, an open file, or an object that is no file.
+    ``source`` is anything that ``listen`` accepts: a path, an open file, or any other object.
     """
     if path is not None and _is_same(check_path(option, path), source):
         raise ConfigurationError(
             f"{option}: {os.fspath(path)!r} is the source itself, which would be overwritten.",
-            hint="Give another path.",
+            hint="Use another path.",
         )
 
 
 def check_distinct(option: str, path: Optional[Path], other_option: str, other: Optional[Path]) -> None:
-    """Raise ``ConfigurationError`` where two options name the same file."""
+    """Raise ``ConfigurationError`` if two options name the same file."""
     if path is None or other is None:
         return
     if _is_same(check_path(option, path), check_path(other_option, other)):
         raise ConfigurationError(
             f"{option} and {other_option} are the same file, {os.fspath(path)!r}.",
-            hint="Give each a path of its own.",
+            hint="Use a different path for each.",
         )
 
 
 def open_to_replace(path: str) -> BinaryIO:
-    """Open a file to write, unbuffered; an existing one is emptied. Raises ``OSError``."""
+    """Open a file to write, unbuffered, and empty an existing one. Raises ``OSError``."""
     return _open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb")
 
 
 def create_beside(path: str, numbers: "itertools.count[int]") -> Tuple[BinaryIO, str]:
     """Create a new file at ``path`` with a number before its suffix, and return it and its path.
 
-    Takes the first number for which there is no file yet; the number 1 is left out of the name.
+    Uses the first number without an existing file. The number 1 is left out of the name.
     Raises ``OSError``.
     """
     root, suffix = os.path.splitext(path)
@@ -89,26 +92,26 @@ def open_to_read(path: str) -> BinaryIO:
 
 
 def reason_of(error: BaseException) -> str:
-    """Return why the system refused, as text."""
+    """Return the reason for a system error as text."""
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
 def unwritable(option: str, path: str, error: Exception) -> ConfigurationError:
-    """Return the error for a file that cannot be opened or begun."""
-    hint = "It is a symbolic link: give the path of the file itself." if _is_link(path, error) else ""
+    """Return the error for a file that cannot be opened or created."""
+    hint = "It is a symbolic link. Use the path of the file itself." if _is_link(path, error) else ""
     return ConfigurationError(f"{option}: {path!r} cannot be written ({reason_of(error)}).", hint=hint)
 
 
 def stopped(option: str, name: str, reason: str, hint: str) -> SlngError:
-    """Return the error for a file that cannot be written any more while its session goes on."""
-    return SlngError(f"{option}: writing to {name!r} stopped ({reason}). The session goes on.", hint=hint)
+    """Return the error for a file that can no longer be written. Its session continues."""
+    return SlngError(f"{option}: writing to {name!r} stopped ({reason}). The session continues.", hint=hint)
 
 
 def _open(path: str, flags: int, mode: Literal["rb", "wb"]) -> BinaryIO:
     if not _NO_LINK and os.path.islink(path):
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
     descriptor = os.open(path, flags | _NO_LINK | _PLAIN, PRIVATE)
-    # By descriptor, so that nothing is opened by its name a second time. Modes only say "read" or "write".
+    # Use the descriptor, so that the name is not opened twice. The mode only selects reading or writing.
     return os.fdopen(descriptor, mode, buffering=0)
 
 
@@ -124,7 +127,7 @@ def _is_same(path: str, other: Any) -> bool:
         own, others = os.stat(path), _status(other)
     except (OSError, ValueError):
         return False
-    # A terminal or /dev/null may be read and written at once.
+    # A terminal or /dev/null may be read and written at the same time.
     return others is not None and stat.S_ISREG(own.st_mode) and os.path.samestat(own, others)
 
 
@@ -133,12 +136,12 @@ def _real(path: Path) -> str:
 
 
 def _status(source: Any) -> Optional[os.stat_result]:
-    """Return the status of a path or of an open file, None for anything else."""
+    """Return the status of a path or of an open file, or None for anything else."""
     if isinstance(source, (str, os.PathLike)):
         return os.stat(source)
     fileno = getattr(source, "fileno", None)
     try:
         return os.fstat(fileno()) if callable(fileno) else None
     except Exception:
-        # An object of the program's: whatever it raises, it is no open file.
+        # An object of the program may raise anything. It is not an open file then.
         return None

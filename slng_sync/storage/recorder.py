@@ -15,17 +15,17 @@ from .writer import FileWriter
 __all__ = ["Recorder"]
 
 COUNT_SECONDS = 1.0
-"""The header counts all audio but the last second, in seconds of audio and of time."""
+"""The interval at which the header is updated, in seconds of audio and of time."""
 
 
 class Recorder:
-    """All audio that is sent, in a WAV file that can be read at any time.
+    """The recording: a WAV file with all audio that is sent. It can be read at any time.
 
-    ``slng-writer`` writes each chunk at once. The header counts all of it but the last second, which is lost
-    where the process is killed. Beyond the 4 GiB of a WAV file, ``talk.wav`` continues in ``talk-2.wav``.
-    Once the file is open nothing raises: problems are in ``FileWriter.take_problems``.
+    ``slng-writer`` writes each chunk at once and updates the header every second. If the process is killed,
+    readers see all audio but the last second. Beyond the 4 GiB of a WAV file, ``talk.wav`` continues in
+    ``talk-2.wav``. Methods raise nothing: problems are in ``FileWriter.take_problems``.
 
-    Raises ``ConfigurationError`` where the file cannot be written. The constructor waits for the disk.
+    Raises ``ConfigurationError`` if the file cannot be written. The constructor waits for the disk.
     """
 
     def __init__(self, path: Path, audio_format: AudioFormat, writer: FileWriter) -> None:
@@ -58,7 +58,7 @@ class _WavFile:
         self._begin(self._file)
 
     def write(self, data: bytes) -> None:
-        """Append whole frames, in another file where this one is full."""
+        """Append whole frames. Continue in another file if this one is full."""
         while self._size + len(data) > self._largest:
             room = self._largest - self._size
             self._append(data[:room])
@@ -67,8 +67,8 @@ class _WavFile:
         self._append(data)
 
     def complete(self) -> None:
-        """Count everything in the header and close the file."""
-        # Closed twice where the next file cannot be made.
+        """Update the header and close the file."""
+        # The file is already closed if the next file could not be created.
         if not self._file.closed:
             with self._file:
                 self._count()
@@ -91,7 +91,7 @@ class _WavFile:
             self._count()
 
     def _count(self) -> None:
-        """Write the header that counts what is there."""
+        """Write a header with the current size."""
         self._file.seek(0)
         self._writer.write(self._file, wav_header(self._format, self._size))
         self._file.seek(HEADER_BYTES + self._size)

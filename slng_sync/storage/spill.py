@@ -1,16 +1,16 @@
-"""Audio on disk: the store of a send queue that is full while there is no connection.
+"""The spill: the store on disk for a send queue that is full during an outage.
 
-A session creates a folder of its own when it needs one, ``20260131-093000-4711-RANDOM``: the time, the
-process and a random part. It holds WAV files of a minute each, named after the second of the session at which
-they begin. A file is removed once its audio is settled, the folder with its last file.
+A session creates its own folder on first use, ``20260131-093000-4711-RANDOM``: the time, the process id and a
+random part. The folder holds WAV files of one minute, named after the second of the session at which they
+begin. A file is removed once its audio is settled, and the folder with its last file.
 
-A session that ended too early, or whose process was killed, leaves files to transcribe::
+A session that ended early, or whose process was killed, leaves files that can be transcribed::
 
     for path in sorted(Path("FOLDER").glob("*/*.wav")):
         print(client.transcribe(path).text)
 
-``slng-writer`` does all disk access. No file stays open between two chunks, and each header says at once how
-long its file is.
+``slng-writer`` does all disk access. No file stays open between two chunks. The header of a file is updated
+with every chunk.
 """
 
 import contextlib
@@ -36,17 +36,17 @@ __all__ = ["Spill", "StoredAudio"]
 FILE_SECONDS = 60.0
 READ_AHEAD_SECONDS = 10.0
 HELD_BYTES = 8_000_000
-"""Audio in memory that the disk has not taken yet."""
+"""The most audio in memory that is not written yet, in bytes."""
 LEAST_FREE = 100_000_000
-"""Bytes that are left to others on the disk."""
+"""Bytes of free space to leave on the disk."""
 
 TOO_SLOW = "the disk is too slow"
-NO_WRITER = "nothing writes to disk any more"
-LEFT = "Make room on the disk, or give another folder next time. What was written can be read."
+NO_WRITER = "the writer thread has ended"
+LEFT = "Free some disk space, or use another folder next time. The audio written so far can be read."
 
 
 class StoredAudio:
-    """Audio in a spill, from ``start`` on, in frames. Its length, as that of bytes, is in bytes."""
+    """A part of a spill. ``start`` is in frames, ``size`` and ``len()`` are in bytes."""
 
     __slots__ = ("size", "spill", "start")
 
@@ -63,11 +63,11 @@ class StoredAudio:
         return StoredAudio(self.spill, self.start + self.spill.frames(start), max(0, stop - start))
 
     def load(self) -> Optional[bytes]:
-        """Return the audio; None while it is read from disk. Raises ``OSError`` where it cannot be read."""
+        """Return the audio, or None while it is read from disk. Raises ``OSError`` if that fails."""
         return self.spill.load(self.start, self.start + self.spill.frames(self.size))
 
     def joined(self, later: object) -> "Optional[StoredAudio]":
-        """Return both as one where the other follows, up to a minute, the length of a file."""
+        """Return both parts as one if ``later`` follows directly, up to one minute, the length of a file."""
         if not isinstance(later, StoredAudio) or later.spill is not self.spill:
             return None
         frames = self.spill.frames(self.size)
@@ -80,7 +80,7 @@ class Spill:
     """A session's folder of WAV files in ``folder``: the store of its send queue. Positions are in frames.
 
     Any thread calls ``keep``, ``settle``, ``leave`` and ``load``; they never wait for the disk. Audio stays
-    in memory until ``slng-writer`` has written it, at most ``HELD_BYTES``. A write that fails is tried again
+    in memory until ``slng-writer`` has written it, at most ``HELD_BYTES``. A failed write is repeated
     with the next chunk. The writer's wake-up is set once audio that ``load`` asked for is in memory.
     """
 
@@ -106,13 +106,13 @@ class Spill:
         self._unreadable: Optional[Tuple[int, OSError]] = None
 
     def frames(self, size: int) -> int:
-        """Return how many frames so many bytes are."""
+        """Convert bytes to frames."""
         return size // self._width
 
     # Any thread.
 
     def keep(self, position: int, pcm: bytes) -> Optional[StoredAudio]:
-        """Take the audio that begins at ``position``. None where the disk is behind; ``trouble`` says why."""
+        """Keep the audio that begins at ``position``. Return None if the disk is behind: see ``trouble``."""
         if not pcm:
             return None
         with self._lock:
@@ -127,7 +127,7 @@ class Spill:
         return stored
 
     def settle(self, position: int) -> None:
-        """Forget the audio before ``position``, and remove the files that end before it."""
+        """Drop the audio before ``position``, and remove the files that end before it."""
         with self._lock:
             self._settled = max(self._settled, position)
             self._unwritten.remove_until(position)
@@ -136,9 +136,9 @@ class Spill:
                 self._queue_work()
 
     def leave(self, audio: Sequence[Tuple[int, bytes]]) -> None:
-        """Keep this audio as well, whatever its size, and leave all of it on disk: the session is over.
+        """Keep this audio too, whatever its size, and leave all audio on disk: the session is over.
 
-        What cannot be written is reported to the ``FileWriter``.
+        Audio that cannot be written is reported to the ``FileWriter``.
         """
         with self._lock:
             for position, pcm in audio:
@@ -149,9 +149,9 @@ class Spill:
             rest.close()
 
     def load(self, start: int, end: int) -> Optional[bytes]:
-        """Return the audio from ``start`` to ``end``. None while it is read from disk, and some after it.
+        """Return the audio from ``start`` to ``end``, or None while it is read from disk.
 
-        Raises ``OSError`` where it cannot be read.
+        Audio after ``end`` is read ahead. Raises ``OSError`` if the audio cannot be read.
         """
         with self._lock:
             self._loaded.remove_until(start)
@@ -169,23 +169,23 @@ class Spill:
 
     @property
     def folder(self) -> str:
-        """The path of the session's folder, or of its parent where it has none yet."""
+        """The path of the session's folder, or of its parent if it has none yet."""
         return self._folder.path or self._folder.parent
 
     def _need(self, start: int, missing: int) -> None:
-        """Ask for the audio at ``missing``, without which there is nothing to send."""
+        """Request the audio at ``missing``, which is next to be sent."""
         if self._unreadable is not None:
             (position, error), self._unreadable = self._unreadable, None
             if position == missing:
                 raise error
         if missing == start:
-            # A new connection went back to ``start``, or a gap was passed.
+            # A new connection starts at ``start``, or there was a gap before it.
             self._loaded.clear()
         self._is_needed = True
         self._want(missing)
 
     def _read_on(self, end: int) -> None:
-        """Ask for what follows the loaded audio before it is all taken."""
+        """Request the audio after the loaded part before all of that is used."""
         loaded = self._loaded.end
         if self._loaded.size and loaded - end < self._read_ahead // 2 and loaded < self._written:
             self._want(loaded)
@@ -204,7 +204,7 @@ class Spill:
     # The thread ``slng-writer``.
 
     def _work(self) -> None:
-        """Read what is asked for, remove what is settled, write what is kept, until nothing is left to do."""
+        """Read requested audio, remove settled files and write kept audio until nothing is left to do."""
         with self._lock:
             self._is_queued = False
         is_done = False
@@ -235,7 +235,7 @@ class Spill:
         self._writer.wake_up()
 
     def _write(self) -> bool:
-        """Write the first chunk that is kept. False where there is none, or the disk does not take it."""
+        """Write the first kept chunk. Return False if there is none or the write fails."""
         with self._lock:
             first = self._unwritten.first
         if first is None:
@@ -250,12 +250,15 @@ class Spill:
         with self._lock:
             self._failure = ""
             self._written = position + self.frames(len(pcm))
-            # It may have been settled while it was written.
+            # The chunk may have been settled during the write.
             self._unwritten.remove(position)
         return True
 
     def finish(self) -> None:
-        """Write what is left, and report what the disk does not take. For ``slng-writer``, at the end."""
+        """Write the remaining audio, and report what cannot be written.
+
+        ``slng-writer`` calls it at the end.
+        """
         self._work()
         with self._lock:
             frames, failure = self.frames(self._unwritten.size), self._failure or TOO_SLOW
@@ -265,7 +268,7 @@ class Spill:
 
 
 class _Rest:
-    """What a session leaves in its spill, until it is written."""
+    """The audio that a session leaves in its spill. The writer is not done before it is written."""
 
     option = "spill"
 
@@ -309,18 +312,18 @@ class _Blocks:
 
     @property
     def end(self) -> int:
-        """Where the last chunk ends."""
+        """The end of the last chunk."""
         return self._end(-1) if self._starts else 0
 
     def add(self, position: int, pcm: bytes) -> None:
-        """Add a chunk; ordinarily it is the last."""
+        """Add a chunk, usually at the end."""
         at = bisect_right(self._starts, position)
         self._starts.insert(at, position)
         self._chunks.insert(at, pcm)
         self.size += len(pcm)
 
     def part(self, start: int, end: int) -> bytes:
-        """Return the audio from ``start`` to ``end`` or the end of its chunk; empty if it is not here."""
+        """Return the audio from ``start`` to ``end`` or to the end of its chunk, empty if there is none."""
         at = bisect_right(self._starts, start) - 1
         if at < 0 or self._end(at) <= start:
             return b""
@@ -336,7 +339,7 @@ class _Blocks:
         del self._starts[:count], self._chunks[:count]
 
     def remove(self, position: int) -> None:
-        """Remove the chunk that begins at ``position``, if it is here."""
+        """Remove the chunk that begins at ``position``, if there is one."""
         at = bisect_left(self._starts, position)
         if at < len(self._starts) and self._starts[at] == position:
             self.size -= len(self._chunks[at])
@@ -365,11 +368,11 @@ class _Folder:
 
     @property
     def first_end(self) -> float:
-        """Where the first file ends; infinity where there is no file."""
+        """The end of the first file, infinity if there is no file."""
         return self._files[0].end if self._files else NEVER
 
     def write(self, position: int, pcm: bytes) -> None:
-        """Append audio to the last file, or to a new one where it does not follow it."""
+        """Append audio to the last file, or to a new one if the audio does not follow directly."""
         self._writer.check()
         try:
             if shutil.disk_usage(self.parent).free < LEAST_FREE + len(pcm):
@@ -398,7 +401,7 @@ class _Folder:
         if last is not None and last.end == position and not last.is_full:
             return last
         if self.path is None or os.path.islink(self.path) or not os.path.isdir(self.path):
-            # New, with a name that nobody else can know in advance, and readable by its owner only.
+            # A new folder with an unpredictable name, readable only by its owner.
             prefix = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}-"
             self.path = tempfile.mkdtemp(prefix=prefix, dir=self.parent)
         name = os.path.join(self.path, f"{self._format.seconds(position):010.3f}.wav")
@@ -407,7 +410,7 @@ class _Folder:
         return file
 
     def _leave_file(self) -> None:
-        """Write no more into the last file, which did not take a chunk; its header counts what it has."""
+        """Stop using the last file after a failed write. Its header still matches its audio."""
         if self._files and self._files[-1].is_empty:
             self._remove(self._files.pop())
         elif self._files:
@@ -444,11 +447,11 @@ class _SpillFile:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing was written into it."""
+        """Whether the file has no audio."""
         return self._size == 0
 
     def append(self, pcm: bytes) -> None:
-        """Write audio, then the header that counts it."""
+        """Write audio, then update the header."""
         if self.is_empty:
             file, self.path = create_beside(self.path, itertools.count(1))
         else:
@@ -463,7 +466,7 @@ class _SpillFile:
         self.is_full = self._size >= self._full_at
 
     def read(self, position: int, frames: int) -> bytes:
-        """Return the audio at ``position``. Fewer frames where the file is shorter, but at least one."""
+        """Return up to ``frames`` frames at ``position``, at least one. Raises ``OSError``."""
         width = self._format.frame_bytes
         with open_to_read(self.path) as file:
             file.seek(HEADER_BYTES + (position - self.start) * width)

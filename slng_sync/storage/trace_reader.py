@@ -1,4 +1,4 @@
-"""A trace, line by line, checked. How it is written, and what stands in it, is told by ``trace``."""
+"""Reading and checking of traces, line by line. ``trace_writer`` describes the format."""
 
 import json
 import os
@@ -14,12 +14,12 @@ from .trace_writer import VERSION
 __all__ = ["Opened", "TraceLine", "damaged", "opened", "read_trace"]
 
 LONGEST_MESSAGE = 60.0
-"""Seconds of audio: no message has a fraction of it, and silence of that length has to be made."""
-HINT = "Give a file that Client.listen(trace=...) has written."
+"""The most audio of one message in seconds. Real ones are far shorter, and a replay creates that silence."""
+HINT = "Pass a file that was written by Client.listen(trace=...)."
 
 
 class TraceLine(NamedTuple):
-    """``what`` is what a client's message is; ``at`` and ``seconds`` are None where they are not there."""
+    """One line of a trace. ``what`` is the kind of a client's message, ``at`` and ``seconds`` may be None."""
 
     name: str
     t: float
@@ -32,17 +32,17 @@ class TraceLine(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What a line says of a connection that begins."""
+    """The dialect and the audio format of a connection in a trace."""
 
     dialect: Dialect
     audio_format: AudioFormat
 
 
 def read_trace(path: Path) -> Iterator[TraceLine]:
-    """Read a trace; a last line that is not whole is left out, a crash has cut it off.
+    """Yield the lines of a trace. Skip an incomplete last line, which a killed process leaves.
 
-    Raises ``AudioError`` with the number of the line that makes no sense, ``ConfigurationError`` for what is
-    no path.
+    Raises ``AudioError`` with the number of an invalid line, and ``ConfigurationError`` unless ``path`` is a
+    path.
     """
     if not isinstance(path, (str, os.PathLike)):
         raise ConfigurationError(f"path must be the path of a trace, not {path!r}.")
@@ -56,42 +56,42 @@ def read_trace(path: Path) -> Iterator[TraceLine]:
                     begun = True
                     yield read
     except FileNotFoundError:
-        raise AudioError(f"There is no file {name}.", hint="Check the path.") from None
+        raise AudioError(f"File not found: {name}.", hint="Check the path.") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise AudioError(f"{name} cannot be read: {reason}.") from error
     if not begun:
-        raise AudioError(f"{name} is empty: there is no line of a trace in it.", hint=HINT)
+        raise AudioError(f"{name} contains no line of a trace: it is empty or was cut off.", hint=HINT)
 
 
 def damaged(name: str, what: str) -> AudioError:
-    """The error for a line that makes no sense."""
+    """Return the error for an invalid line."""
     return AudioError(f"{name} {what}.", hint=HINT)
 
 
 def opened(line: TraceLine) -> Opened:
-    """What a line of the kind "open" says. Raises ``AudioError``."""
+    """Return the content of a line of the kind "open". Raises ``AudioError``."""
     data: Mapping[str, Any] = line.data if isinstance(line.data, dict) else {}
     version = data.get("version")
     if not isinstance(version, int) or version > VERSION:
         raise AudioError(
-            f"{line.name} is of a trace that this version cannot read (version {version!r}).",
-            hint="Take the version of slng-sync that wrote it, or a newer one.",
+            f"{line.name} has trace version {version!r}, which this version of slng-sync cannot read.",
+            hint="Use the version of slng-sync that wrote the trace, or a newer one.",
         )
     dialect = Dialect.models.get(text(data.get("model")))
     if dialect is None:
         raise AudioError(
-            f"{line.name} names a model that is not known here: {data.get('model')!r}.",
-            hint="Import the module with its dialect first.",
+            f"{line.name} names an unknown model: {data.get('model')!r}.",
+            hint="Import the module with its dialect before the replay.",
         )
     try:
         return Opened(dialect(), AudioFormat(data.get("sample_rate"), data.get("channels")))  # type: ignore[arg-type]
     except ConfigurationError as error:
-        raise damaged(line.name, "makes no sense as the beginning of a connection") from error
+        raise damaged(line.name, "has an invalid audio format") from error
 
 
 def _read(name: str, line: bytes) -> Optional[TraceLine]:
-    """What stands in a line; None where it is not whole, or empty."""
+    """Return the content of a line, or None if it is empty or incomplete."""
     if not line.strip():
         return None
     try:
@@ -99,12 +99,12 @@ def _read(name: str, line: bytes) -> Optional[TraceLine]:
     except (ValueError, RecursionError):
         if not line.endswith(b"\n"):
             return None
-        raise damaged(name, "is no JSON, so this is no trace, or it is damaged") from None
+        raise damaged(name, "is not JSON: the file is not a trace, or it is damaged") from None
     if not isinstance(read, dict):
-        raise damaged(name, "is no JSON object, so this is no trace")
+        raise damaged(name, "is not a JSON object: the file is not a trace")
     t_ms, direction, kind = number(read.get("t_ms")), text(read.get("dir")), text(read.get("kind"))
     if t_ms is None or direction not in ("client", "server", "session") or not kind or "data" not in read:
-        raise damaged(name, "is no line of a trace: it wants t_ms, dir, kind and data")
+        raise damaged(name, "is not a line of a trace: t_ms, dir, kind or data is missing or invalid")
     at, seconds = _span(name, read, "at", 1e9), _span(name, read, "seconds", LONGEST_MESSAGE)
     return TraceLine(name, t_ms / 1000, direction, kind, read["data"], text(read.get("is")), at, seconds)
 
@@ -114,5 +114,5 @@ def _span(name: str, read: Mapping[str, Any], key: str, limit: float) -> Optiona
         return None
     seconds = number(read[key])
     if seconds is None or not 0 <= seconds <= limit:
-        raise damaged(name, f"makes no sense: {key!r} must be seconds, not {read[key]!r}"[:200])
+        raise damaged(name, f"is invalid: {key!r} must be a number of seconds, not {read[key]!r}"[:200])
     return seconds

@@ -1,7 +1,7 @@
-"""The trace of a session: what was said on the wire by whom and when, as lines of JSON.
+"""The trace of a session: all messages in both directions with their times, as lines of JSON.
 
-``replay`` reads it. All that a replay needs stands in the lines beside the messages, so that neither the
-audio nor the options of the session have to be there.
+``replay`` reads it. Besides the messages it contains everything else that a replay needs, so a replay needs
+neither the audio nor the options of the session.
 """
 
 import json
@@ -21,33 +21,35 @@ from .writer import FileWriter
 __all__ = ["VERSION", "TraceWriter"]
 
 VERSION = 1
-"""Of the lines; a higher one is for changes that an older reader would take wrongly."""
+"""The version of the format. It changes if an older reader would misread new lines."""
 
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _as_json = json.JSONEncoder(ensure_ascii=False, check_circular=False).encode
 
 
 class TraceWriter:
-    """Every message of a session's connections, one JSON object a line, spoken words included.
+    """The trace of a session's connections, spoken words included. Each line is a JSON object.
 
-    ``t_ms``    counts from the beginning of the trace
-    ``dir``     "client" or "server" for a message of theirs, "session" for what happened beside these
-    ``kind``    "text", "binary" or "close"; of the session "open", "lost" or "end"
-    ``is``      what a client's message is: "start", "audio", "finalize", "settle" (a finalize of the
-                client's own), "keepalive", "end", or "other"
-    ``at``      where its audio begins, or what it asks for ends, in seconds of the session's clock; without
-                it audio is silence that stands in for a keepalive. ``seconds`` is how long audio is
-    ``data``    the text itself, base64 as ``@b64(...)``, ``@empty``, or the close's code and reason. Audio is
-                left out unless ``audio`` is true: ``@audio(1600 bytes)`` says how much PCM it was
+    ``t_ms``    milliseconds since the beginning of the trace
+    ``dir``     "client" or "server" for a message, "session" for other events
+    ``kind``    "text", "binary" or "close"; for "session" it is "open", "lost" or "end"
+    ``is``      the purpose of a client's message: "start", "audio", "finalize", "settle" (a finalize that
+                the client sent on its own account), "keepalive", "end", or "other"
+    ``at``      where the audio of the message begins, or where the audio of a finalize or end ends, in
+                seconds on the session's clock. Audio without it is silence in place of a keepalive
+    ``seconds`` the length of the audio
+    ``data``    the text, base64 as ``@b64(...)``, ``@empty``, or the code and reason of a close. Audio is
+                left out unless ``audio`` is true: ``@audio(1600 bytes)`` is the size of the PCM
 
-    "open" is a connection that begins, with the model and the format of the audio; "lost" one that will be
-    replaced, with the reason; "end" the end of the session. A trace without it is that of a killed process.
-    Headers are not in it, so neither is the key; a key that the server repeats is replaced by ``***``.
+    "open" is the beginning of a connection, with the model and the audio format. "lost" is a connection that
+    will be replaced, with the reason. "end" is the end of the session; it is missing if the process was
+    killed. Headers are not in the trace, so neither is the key. A key that the server repeats is replaced by
+    ``***``.
 
-    One thread, ``slng-io``, calls the methods and formats the lines; ``slng-writer`` writes each at once.
-    Once the file is open nothing raises: problems are in ``FileWriter.take_problems``.
+    ``slng-io`` calls the methods and formats the lines. ``slng-writer`` writes each line at once. Methods
+    raise nothing: problems are in ``FileWriter.take_problems``.
 
-    Raises ``ConfigurationError`` where the file cannot be written. The constructor waits for the disk.
+    Raises ``ConfigurationError`` if the file cannot be written. The constructor waits for the disk.
     """
 
     def __init__(self, path: Path, writer: FileWriter, *, audio: bool = False) -> None:
@@ -61,7 +63,7 @@ class TraceWriter:
         self._stream_sent = self._sent = 0
 
     def opened(self, protocol: StreamProtocol, redaction: Redaction) -> None:
-        """Write that a connection begins; its messages follow."""
+        """Write that a connection begins. Its messages follow."""
         queue = protocol.queue
         self._protocol, self._redaction, self._is_started = protocol, redaction, False
         self._stream_sent, self._sent = queue.stream_sent, queue.sent
@@ -75,7 +77,7 @@ class TraceWriter:
         self._line("session", "open", data, at=queue.start(0.0))
 
     def sent(self, frame: Message) -> None:
-        """Write a message of the client's. Called after it was chosen and before the next one is."""
+        """Write a message of the client. Called for each message before the next one is chosen."""
         assert self._protocol is not None
         queue = self._protocol.queue
         frames, moved = queue.stream_sent - self._stream_sent, queue.sent != self._sent
@@ -93,7 +95,7 @@ class TraceWriter:
         self._message("client", frame.payload, frame.binary, **{"is": purpose}, at=at)
 
     def received(self, payload: bytes, binary: bool) -> None:
-        """Write a message of the server's."""
+        """Write a message of the server."""
         self._message("server", payload, binary)
 
     def closed(self, code: int, reason: str) -> None:
@@ -101,12 +103,12 @@ class TraceWriter:
         self._line("server", "close", {"code": code, "reason": reason})
 
     def lost(self, reason: str) -> None:
-        """Write that the connection is lost. The next one begins where the queue stands now."""
+        """Write that the connection is lost. The next one begins at the current position of the queue."""
         assert self._protocol is not None
         self._line("session", "lost", {"reason": reason}, at=self._protocol.queue.start(0.0))
 
     def end(self, *, complete: bool, drained: bool) -> None:
-        """Write the last line and queue the end of the file. ``drained``: the session ended in order."""
+        """Write the last line and queue the end of the file. ``drained`` is True after a clean close."""
         self._line("session", "end", {"complete": complete, "drained": drained})
         self._file.close()
 
@@ -162,7 +164,7 @@ class _LineFile:
         self._writer.write(self._file, data)
 
     def complete(self) -> None:
-        """Close the file. Raises ``OSError``: a network drive may only now say that there is no room."""
+        """Close the file. Raises ``OSError``: a network drive may report a full disk only now."""
         self._file.close()
 
     def release(self) -> None:
@@ -175,7 +177,7 @@ def _base64(payload: bytes) -> str:
 
 
 def _purpose(dialect: Dialect, frame: Message) -> str:
-    """Return what a message is that is neither the first one nor audio."""
+    """Return the purpose of a message other than the first one and audio."""
     if frame == dialect.finalize():
         return "finalize"
     if frame == dialect.keepalive():

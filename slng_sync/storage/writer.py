@@ -1,7 +1,7 @@
 """The thread ``slng-writer``, which does all disk access of one session.
 
-Other threads queue what is to be written and never wait for a disk. Each session that writes has a thread
-of its own, so that a dead network drive holds up the files of one session only.
+Other threads queue their data and never wait for a disk. Each session that writes has its own thread, so a
+dead network drive delays the files of one session only.
 """
 
 import contextlib
@@ -25,8 +25,10 @@ __all__ = ["Abandoned", "FileWriter", "Job", "OutputFile", "Sink", "Unfinished",
 QUEUE_BYTES = 8_000_000
 OPEN_TIMEOUT = 10.0
 
-DISK = "Check the disk and its free space, or give another path next time. What was written can be read."
-SLOW = "Give a path on a faster disk next time. What was written can be read."
+DISK = (
+    "Check the disk and its free space, or use another path next time. The data written so far is readable."
+)
+SLOW = "Use a path on a faster disk next time. The data written so far is readable."
 UNREACHABLE = "Check the disk: a network drive may be unreachable. The last audio or messages are missing."
 
 Job = Callable[[], None]
@@ -34,7 +36,7 @@ Result = TypeVar("Result")
 
 
 class Abandoned(OSError):
-    """The session has ended without waiting for the disk any longer: nothing more is written."""
+    """The session has ended without waiting for the disk. Nothing more is written."""
 
     def __init__(self) -> None:
         super().__init__(errno.ECANCELED, "the session has ended")
@@ -58,14 +60,14 @@ class Sink(Protocol):
         """Write ``data``. Raises ``OSError``."""
 
     def complete(self) -> None:
-        """Complete the file and close it. Raises ``OSError``; the file is closed all the same."""
+        """Complete the file and close it, even if this raises ``OSError``."""
 
     def release(self) -> None:
         """Close the file without writing to it."""
 
 
 class Unfinished(Protocol):
-    """Anything that is reported where the writer is abandoned before it is complete."""
+    """A file or folder that is reported if the writer is abandoned before it is complete."""
 
     @property
     def option(self) -> str:
@@ -76,7 +78,7 @@ class Unfinished(Protocol):
         """The path of the file or folder."""
 
     def close(self) -> None:
-        """Queue what completes it. Any thread."""
+        """Queue its completion. Any thread may call this."""
 
     def release(self) -> None:
         """Close open files. Called by ``slng-writer``, last."""
@@ -86,8 +88,8 @@ class FileWriter:
     """The queue of ``slng-writer`` and its thread, which the first job starts. Never blocks its callers.
 
     ``done`` is a future that completes once every file is closed, on the thread ``slng-writer``. ``wakeup``
-    is set after a problem or loaded audio. ``writes`` counts the writes so far: a disk that is only slow
-    changes it, one that hangs does not.
+    is set after a problem or loaded audio. ``writes`` counts the writes so far. It grows on a slow disk, but
+    not on one that hangs.
     """
 
     def __init__(self, wakeup: Optional[Wakeable] = None, *, limit: int = QUEUE_BYTES) -> None:
@@ -114,8 +116,8 @@ class FileWriter:
     def open(self, option: str, path: str, opening: Callable[[], Sink]) -> "OutputFile":
         """Call ``opening`` on ``slng-writer`` and wait for its file, at most ``OPEN_TIMEOUT`` seconds.
 
-        Raises ``ConfigurationError`` where the file cannot be opened, and ``SlngError`` where the system
-        gives no thread. Not to be called with a lock held.
+        Raises ``ConfigurationError`` if the file cannot be opened, and ``SlngError`` if the system has no
+        thread. Must not be called with a lock held.
         """
         try:
             return self.call(lambda: self._opened(option, opening), OPEN_TIMEOUT)
@@ -127,9 +129,9 @@ class FileWriter:
             raise unwritable(option, path, error) from error
 
     def call(self, function: Callable[[], Result], timeout: float) -> Result:
-        """Call ``function`` on ``slng-writer`` after all that is queued, and return what it returns.
+        """Call ``function`` on ``slng-writer`` after all queued jobs, and return its result.
 
-        Raises what it raises, and ``WaitTimeout``. Not to be called with a lock held.
+        Raises the exception of ``function``, and ``WaitTimeout``. Must not be called with a lock held.
         """
         result: Future[Result] = Future()
         if not self.submit(lambda: _fulfil(result, function)):
@@ -143,7 +145,10 @@ class FileWriter:
         return result.result()
 
     def submit(self, job: Job, size: int = 0) -> bool:
-        """Queue a job that holds ``size`` bytes. False where the queue is full or the writer is closing."""
+        """Queue a job that holds ``size`` bytes.
+
+        Return False if the queue is full or the writer is closing.
+        """
         with self._changed:
             is_full = size and self._queued and self._queued + size > self._limit
             if is_full or self._is_closing or not self._has_thread():
@@ -154,9 +159,9 @@ class FileWriter:
             return True
 
     def wait_for_room(self, timeout: float) -> bool:
-        """Wait until less than half of the queue is in use. False where that took too long.
+        """Wait until less than half of the queue is in use. Return False after ``timeout`` seconds.
 
-        For threads that can wait, such as one that reads a file. Not to be called with a lock held.
+        For threads that can wait, such as one that reads a file. Must not be called with a lock held.
         """
         with self._changed:
             return self._changed.wait_for(
@@ -177,23 +182,23 @@ class FileWriter:
         self.wake_up()
 
     def wake_up(self) -> None:
-        """Let the thread that uses the writer look at what has changed."""
+        """Wake up the thread that uses the writer."""
         if self._wakeup is not None:
             self._wakeup.set()
 
     def add(self, unfinished: Unfinished) -> None:
-        """Remember what has to be complete before the writer is done."""
+        """Add a file or folder that must be complete before the writer is done."""
         with self._changed:
             self._unfinished.append(unfinished)
 
     def remove(self, finished: Unfinished) -> None:
-        """Forget what is complete."""
+        """Remove a complete file or folder."""
         with self._changed:
             if finished in self._unfinished:
                 self._unfinished.remove(finished)
 
     def close(self) -> None:
-        """Complete and close every file, then end the thread. Returns at once; ``done`` tells the end."""
+        """Complete and close every file, then end the thread. Return at once. ``done`` reports the end."""
         with self._changed:
             for each in tuple(self._unfinished):
                 each.close()
@@ -222,7 +227,7 @@ class FileWriter:
         return self._is_abandoned
 
     def check(self) -> None:
-        """Raise ``Abandoned`` where nothing more may be written."""
+        """Raise ``Abandoned`` if nothing more may be written."""
         if self._is_abandoned:
             raise Abandoned
 
@@ -240,7 +245,7 @@ class FileWriter:
 
     def _has_thread(self) -> bool:
         if self._thread is None:
-            # A daemon: a disk that hangs must not keep the program from its end.
+            # Daemon: a disk that hangs must not keep the process alive.
             thread = threading.Thread(target=self._run, name="slng-writer", daemon=True)
             try:
                 thread.start()
@@ -261,14 +266,14 @@ class FileWriter:
             if job is None:
                 break
             self._execute(*job)
-            # Its data is not kept while the thread waits for the next one.
+            # Free its data before waiting for the next job.
             del job
         for each in tuple(self._unfinished):
             each.release()
         self.done.set_result(None)
 
     def _next(self) -> Optional[Tuple[Job, int]]:
-        """Wait for a job; None at the end."""
+        """Wait for a job and return it, or None at the end."""
         with self._changed:
             self._changed.wait_for(lambda: self._jobs or self._is_closing)
             return self._jobs.popleft() if self._jobs else None
@@ -288,14 +293,14 @@ class FileWriter:
 class OutputFile:
     """One file of a ``FileWriter``. Any thread queues data; ``slng-writer`` writes it.
 
-    A file that cannot be written any more is completed and reported once; later data is ignored.
+    A file that can no longer be written is completed and reported once. Later data is ignored.
     """
 
     def __init__(self, writer: FileWriter, option: str, sink: Sink) -> None:
         self.option = option
         self._writer = writer
         self._sink = sink
-        # Set to False by either thread, never back: that the other one sees it late does no harm.
+        # Benign race: either thread sets it to False, never back. The other one may see that late.
         self.is_open = True
         self._is_complete = False
 
@@ -305,7 +310,7 @@ class OutputFile:
         return self._sink.name
 
     def write(self, data: bytes) -> None:
-        """Queue data. Where the queue is full, the file ends here and the problem is reported."""
+        """Queue data. If the queue is full, end the file here and report the problem."""
         if self.is_open and not self._writer.submit(lambda: self._write(data), len(data)):
             self.close()
             self._writer.report(stopped(self.option, self.name, "the disk is too slow", SLOW))
@@ -344,7 +349,7 @@ class OutputFile:
             self._report(failure)
 
     def _fail(self, error: OSError) -> None:
-        """Keep what was written whole, and report the problem."""
+        """Complete the file with the data so far, and report the problem."""
         self.is_open, self._is_complete = False, True
         try:
             self._sink.complete()

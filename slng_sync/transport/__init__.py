@@ -1,4 +1,4 @@
-"""The WebSocket: the endpoint, connecting to it, and frames in and out.
+"""The WebSocket transport: the endpoint, connecting, and frames in both directions.
 
 ``ConnectAttempt`` connects on a thread of its own and hands over a ``WebSocketConnection``. That never
 blocks, so ``slng-io`` serves many of them. A ``Wakeup`` ends the wait of ``slng-io``.

@@ -7,7 +7,7 @@ from typing import List, Union
 __all__ = ["BLOCKED", "BufferedSocket"]
 
 READ_SIZE = 16384
-"""As much as one TLS record holds."""
+"""Bytes of one TLS record."""
 READ_LIMIT = 128 << 10
 """Bytes to read before other connections get their turn."""
 READS_AT_ONCE = 1500
@@ -25,7 +25,7 @@ class BufferedSocket:
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.at_end = False
-        """Whether the other side has closed the connection. What came before may still be in the buffer."""
+        """Whether the other side has closed the connection. Earlier data may still be in the buffer."""
         self.backlog = 0
         """Bytes that the socket has not taken yet."""
         self.is_behind = False
@@ -61,7 +61,7 @@ class BufferedSocket:
 
     @property
     def is_empty(self) -> bool:
-        """Whether ``recv`` has returned everything that has come."""
+        """Whether ``recv`` has returned all received bytes."""
         return self._at == len(self._in)
 
     @property
@@ -86,7 +86,7 @@ class BufferedSocket:
         self._at = 0
 
     def fill(self) -> None:
-        """Read what has come, some 128 kB at most. Raises OSError on a broken connection."""
+        """Read received bytes, about 128 kB at most. Raises OSError on a broken connection."""
         try:
             data = self.sock.recv(READ_SIZE)
         except BLOCKED:
@@ -120,7 +120,7 @@ class BufferedSocket:
             try:
                 more = self.sock.recv(READ_SIZE)
             except OSError:
-                # Either nothing more for now, or a broken connection: the next call meets that again.
+                # Either no more data, or a broken connection. The next call raises that again.
                 break
             self.at_end = not more
             parts.append(more)

@@ -1,4 +1,4 @@
-"""Attempts to connect: TCP, a proxy, TLS, and the upgrade, on a thread of their own.
+"""Attempts to connect: TCP, a proxy, TLS and the upgrade.
 
 ``slng-connect`` makes one attempt and ends. Every wait ends at the deadline of the attempt, and at once when
 it is cancelled. Only the look-up of a name cannot be interrupted.
@@ -34,7 +34,7 @@ class ConnectAttempt:
         self._endpoint = endpoint
         self._path = path
         self._deadline = Deadline(endpoint.address, timeout)
-        # Whoever removes the element owns the connection: ``pop`` is atomic.
+        # The thread that removes the element owns the connection. ``pop`` is atomic.
         self._unclaimed: List[bool] = [True]
         self._thread: Optional[threading.Thread] = None
 
@@ -51,7 +51,7 @@ class ConnectAttempt:
         on ``slng-connect``; its own ``cancel`` does nothing.
         """
         self.future.set_running_or_notify_cancel()
-        # A daemon: the look-up of a name must not hold up the end of the program.
+        # Daemon: a name look-up must not delay the end of the process.
         self._thread = threading.Thread(target=self._run, name="slng-connect", daemon=True)
         self._deadline.begin()
         try:
@@ -64,7 +64,7 @@ class ConnectAttempt:
     def take(self) -> WebSocketConnection:
         """Return the connection, once the future is done. The caller owns it from then on.
 
-        Raises what the future raises, and ``SessionClosed`` after ``cancel``.
+        Raises the exception of the future, and ``SessionClosed`` after ``cancel``.
         """
         connection = self.future.result()
         if not self._claim():
@@ -78,7 +78,7 @@ class ConnectAttempt:
             self._discard()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread to end. One that looks up a name may not."""
+        """Wait up to ``timeout`` seconds for the thread. During a name look-up it may not end."""
         if self._thread is not None and self._thread.ident is not None:
             self._thread.join(max(0.0, timeout))
 
@@ -96,7 +96,7 @@ class ConnectAttempt:
             self.future.set_exception(error)
             return
         self.future.set_result(connection)
-        # ``cancel`` sets the flag and then looks at the future: one of both sides sees the other.
+        # ``cancel`` sets the flag and then checks the future, so one side always sees the other.
         if self._deadline.is_cancelled:
             self._discard()
 
@@ -126,7 +126,7 @@ def open_socket(deadline: Deadline, proxy: Optional[str], context: Optional[ssl.
     except ssl.SSLCertVerificationError as error:
         raise ConnectError(
             f"The certificate of {address.host} could not be verified: {error.verify_message}.",
-            hint="Check this computer's clock. An authority of your own is given as Client(ca_certs=FILE).",
+            hint="Check this computer's clock. For a private authority use Client(ca_certs=FILE).",
             retryable=False,
         ) from error
     except OSError as error:

@@ -1,7 +1,7 @@
 """One open WebSocket.
 
-Only ``slng-io`` calls a connection. Nothing in it blocks: ``receive`` takes what has come, ``send`` fills a
-buffer, ``flush`` writes as much of that as the socket takes.
+Only ``slng-io`` calls a connection. Nothing in it blocks: ``receive`` returns received messages, ``send``
+fills a buffer, and ``flush`` writes as much of that as the socket takes.
 """
 
 import socket
@@ -92,11 +92,11 @@ class WebSocketConnection:
         self._buffer.flush()
 
     def receive(self) -> List[Received]:
-        """Return what has come: messages, pings and pongs; ``Closed`` comes last. Pings are answered.
+        """Return received messages, pings and pongs, and ``Closed`` at the end. Pings are answered.
 
-        One call does a limited amount of work; ``has_more`` tells whether to call again at once. Raises
-        ``ProtocolError`` for frames that break the protocol, OSError on a broken connection; both after the
-        messages before the error have been returned.
+        One call does a limited amount of work. If ``has_more`` is True, call again at once. Raises
+        ``ProtocolError`` for frames that break the protocol and OSError on a broken connection, both after
+        the messages before the error were returned.
         """
         received: List[Received] = []
         if self._is_closed:
@@ -145,7 +145,7 @@ class WebSocketConnection:
         return Closed(code, self.redaction.text(payload[2:].decode("utf-8", "replace")))
 
     def _fail(self, error: Exception) -> None:
-        """Keep the error for ``receive``, forget what follows it, and tell the server why."""
+        """Keep the error for ``receive``, drop later data, and send the server a close frame."""
         from .limited_websocket import RefusedFrame
 
         code = PROTOCOL_ERROR
@@ -170,5 +170,5 @@ class WebSocketConnection:
         try:
             self._buffer.flush()
         except OSError:
-            # The next ``flush`` raises it: what the server sent before comes first.
+            # The next ``flush`` raises the error. Earlier messages of the server come first.
             pass

@@ -14,7 +14,7 @@ __all__ = ["READABLE", "WRITABLE", "Deadline"]
 
 READABLE = selectors.EVENT_READ
 WRITABLE = selectors.EVENT_WRITE
-# Neither opens a file of its own.
+# Neither of these selectors opens a file.
 _Selector: Any = getattr(selectors, "PollSelector", selectors.SelectSelector)
 
 
@@ -67,7 +67,7 @@ class Deadline:
         """Return the error for an attempt that took too long."""
         return ConnectError(
             f"{self.address} did not answer within {self.timeout:g} s.",
-            hint="Check the network, or give Client a longer connect_timeout.",
+            hint="Check the network, or increase Client(connect_timeout=...).",
             retryable=True,
         )
 

@@ -1,4 +1,4 @@
-"""Where connections go: address, key, headers, proxy, and TLS, each checked when it is given."""
+"""The server endpoint: address, key, headers, proxy and TLS, checked when the client is made."""
 
 import os
 import re
@@ -43,7 +43,7 @@ class Address(NamedTuple):
 
 
 class ServerEndpoint(NamedTuple):
-    """Where connections go, and how. No message, log or repr shows the values of ``secret_headers``."""
+    """The endpoint of a client. No message, log or repr shows the values of ``secret_headers``."""
 
     base_url: str
     headers: Mapping[str, str]
@@ -98,11 +98,11 @@ def _key(api_key: Optional[str]) -> str:
     key = api_key if api_key is not None else os.environ.get("SLNG_API_KEY")
     if key is None or key == "":
         raise AuthenticationError(
-            "There is no API key.", hint="Give Client(api_key=...), or set SLNG_API_KEY in the environment."
+            "No API key given.", hint="Pass Client(api_key=...), or set SLNG_API_KEY in the environment."
         )
     if not isinstance(key, str) or not re.fullmatch(r"[\x21-\x7e]+", key):
         raise ConfigurationError(
-            "api_key must be a string of printable characters; this one has blanks, line breaks or others.",
+            "api_key must consist of printable characters, without blanks and line breaks.",
             hint="A key read from a file often ends in a line break: use .strip().",
         )
     return key
@@ -116,14 +116,14 @@ def _base_url(url: object) -> str:
         parts = urlsplit(url)
         parts.port  # noqa: B018  (raises ValueError for a port out of range)
     except ValueError:
-        raise ConfigurationError(f"{expected}, with a host and a port that exist.") from None
+        raise ConfigurationError(f"{expected}, with a valid host and port.") from None
     if parts.scheme not in ("ws", "wss") or not parts.hostname or parts.port == 0:
         raise ConfigurationError(
             f"{expected}, beginning with wss:// (or ws:// for a gateway on this machine)."
         )
     if parts.username is not None or "?" in url or "#" in url:
         raise ConfigurationError(
-            f"{expected}, without a user, a query or a fragment: the key goes into api_key."
+            f"{expected}, without a user, a query or a fragment. Pass the key as api_key."
         )
     if parts.scheme == "ws" and not _LOOPBACK.fullmatch(parts.hostname):
         logger.warning("base_url is not encrypted: the API key can be read on the way to %s", parts.hostname)
@@ -159,7 +159,7 @@ def _own_headers(headers: Optional[Mapping[str, str]], overrides: Mapping[str, s
         if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
             raise ConfigurationError(f"headers must have names of letters, digits and dashes, not {name!r}.")
         if _RESERVED_HEADERS.fullmatch(name):
-            raise ConfigurationError(f"headers must not hold {name!r}: this library sets it.")
+            raise ConfigurationError(f"headers must not contain {name!r}: this library sets it.")
         if not isinstance(value, str) or not _PRINTABLE.fullmatch(value):
             raise ConfigurationError(
                 f"The value of the header {name!r} must be printable ASCII, without line breaks."
@@ -175,7 +175,7 @@ def _ssl_context(ssl_context: Any, ca_certs: Optional[str]) -> Any:
         raise ConfigurationError(f"ssl_context must be an ssl.SSLContext, not {type(ssl_context).__name__}.")
     if ca_certs is not None:
         raise ConfigurationError(
-            "ca_certs and ssl_context exclude each other: load the authorities into the context."
+            "ca_certs and ssl_context cannot be combined. Load the authorities into the context."
         )
     return ssl_context
 
@@ -210,7 +210,7 @@ def _proxy_for(address: Address, proxy: Optional[str]) -> Optional[str]:
     if proxy and not _is_http_proxy(proxy):
         # The message does not show the value, which may hold a password.
         raise ConfigurationError(
-            "proxy must be an address such as http://host:3128; other kinds are not known."
+            "proxy must be an address such as http://host:3128. Other kinds are not supported."
         )
     return proxy or None
 

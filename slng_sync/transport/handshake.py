@@ -19,7 +19,7 @@ __all__ = ["upgrade"]
 HEAD_LIMIT = 64 << 10
 BODY_LIMIT = 64 << 10
 BODY_SECONDS = 2.0
-"""The wait for the body of a refusal. The status has come by then, and matters more."""
+"""Seconds to wait for the body of a refusal. The more important status has arrived by then."""
 BODY_SHOWN = 500
 
 _STATUS_LINE = re.compile(rb"HTTP/1\.[01] (\d{3})(?: |\r\n)")
@@ -29,7 +29,7 @@ _CHUNK_SIZE = re.compile(rb"(?:^|\r\n)[0-9a-fA-F]{1,8}\r\n")
 def upgrade(
     endpoint: ServerEndpoint, path: str, buffer: BufferedSocket, deadline: Deadline
 ) -> "LimitedWebSocket":
-    """Return the open WebSocket. Frames that came with the answer are left in ``buffer``.
+    """Return the open WebSocket. Frames that arrived with the answer stay in ``buffer``.
 
     Raises ``ConnectError``, ``ProtocolError`` if the answer is too long, OSError, and as ``deadline``.
     """
@@ -73,7 +73,7 @@ class HandshakeSocket:
         self._head = b""
         self._at = 0
         self.rest = b""
-        """What came after the head: the first frames, or the body of a refusal."""
+        """The bytes after the head: the first frames, or the body of a refusal."""
 
     # For websocket-client.
 
@@ -112,7 +112,7 @@ class HandshakeSocket:
     # For ``upgrade``.
 
     def refusal(self) -> ConnectError:
-        """Return the error for an answer that refuses, with as much of its body as comes soon."""
+        """Return the error for a refusal, with as much of its body as arrives in ``BODY_SECONDS``."""
         address = str(self._deadline.address)
         if not self._answer:
             return ConnectError(
@@ -150,13 +150,13 @@ class HandshakeSocket:
                     break
                 body += self._read(until)
         except (SlngError, OSError):
-            # The part of the body that came is shown.
+            # The received part of the body is shown.
             pass
         is_chunked = "chunked" in headers.get("transfer-encoding", "")
         return _CHUNK_SIZE.sub(b"", body) if is_chunked else bytes(body)
 
     def _read(self, until: float = NEVER) -> bytes:
-        """Send what is left of the request, and return what has come. Wait once if nothing has."""
+        """Send the rest of the request, and return received bytes. If there are none, wait once."""
         buffer = self._buffer
         buffer.flush()
         buffer.fill()

@@ -58,7 +58,7 @@ class LimitedFrameBuffer(websocket.frame_buffer):
             raise RefusedFrame("The server sent a control frame that is too long or fragmented.")
         if length > MESSAGE_LIMIT:
             raise RefusedFrame(
-                f"The server announced a message of {length} bytes; {MESSAGE_LIMIT} are allowed.",
+                f"The server announced a message of {length} bytes. The limit is {MESSAGE_LIMIT}.",
                 websocket.STATUS_MESSAGE_TOO_BIG,
             )
 
@@ -102,7 +102,7 @@ class LimitedWebSocket(websocket.WebSocket):
     """
 
     error = WebSocketException
-    """What a method raises if the server breaks the protocol."""
+    """The exception that methods raise if the server breaks the protocol."""
 
     def __init__(self, buffer: BufferedSocket) -> None:
         super().__init__(skip_utf8_validation=True, enable_multithread=False)
@@ -130,7 +130,7 @@ class LimitedWebSocket(websocket.WebSocket):
                 self._answer(frame)
                 return opcode, frame.data
             if frame.fin and opcode and joined.cont_data is None:
-                # A whole message, as nearly all are.
+                # A whole message, as nearly all messages are.
                 return opcode, frame.data
             joined.validate(frame)
             joined.add(frame)

@@ -43,7 +43,7 @@ def _reach(parts: SplitResult, deadline: Deadline) -> socket.socket:
     except OSError as error:
         raise ConnectError(
             f"The proxy {host}:{port} could not be reached: {reason(error)}.",
-            hint="Check the proxy, or give Client(proxy='') to do without.",
+            hint="Check the proxy, or use Client(proxy='') to connect without one.",
             retryable=True,
         ) from error
 
@@ -66,7 +66,7 @@ def _send(sock: socket.socket, request: bytes, deadline: Deadline) -> None:
 
 
 def _read_status(sock: socket.socket, deadline: Deadline) -> Optional[int]:
-    """Read the proxy's answer, and return its status. Return None for what is not an HTTP answer."""
+    """Read the proxy's answer, and return its status. Return None if it is not HTTP."""
     answer = b""
     while b"\r\n\r\n" not in answer and len(answer) < ANSWER_LIMIT:
         try:

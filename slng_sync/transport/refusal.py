@@ -1,4 +1,4 @@
-"""What a server says when it refuses the upgrade to a WebSocket."""
+"""The error for a server that refuses the upgrade to a WebSocket."""
 
 import math
 import time
@@ -40,9 +40,9 @@ def _kind(status: int) -> Tuple[Type[ConnectError], str]:
     if status == 402:
         return QuotaError, "The account has no credit left."
     if status == 429:
-        return QuotaError, "Too many requests or streams at once: try again later."
+        return QuotaError, "Too many requests or sessions at once. Try again later."
     if status in _REDIRECTS:
-        return ConnectError, "Redirects are not followed, so that the key goes nowhere else: check base_url."
+        return ConnectError, "Redirects are not followed, to protect the key. Check base_url."
     if status in (400, 404, 422):
         return ConnectError, "Check the model, world_part, region and base_url."
     if status < 400:

@@ -51,7 +51,7 @@ def look_up(host: str, port: int) -> List[Target]:
 
 
 def reason(error: OSError) -> str:
-    """Say why a connection failed."""
+    """Return the reason for a failed connection as text."""
     if isinstance(error, socket.gaierror):
         return "the host was not found"
     if isinstance(error, ConnectionRefusedError):
@@ -137,6 +137,6 @@ def _set_options(sock: socket.socket) -> None:
     # Four seconds of speech. Audio that the network does not take stays in the send queue, where it is
     # counted, and a ping does not wait behind minutes of audio.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
-    # Where the system offers it: give up on a peer that does not acknowledge what was sent.
+    # If the system supports it, give up on a peer that does not acknowledge sent data.
     if hasattr(socket, "TCP_USER_TIMEOUT"):
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS)

@@ -98,7 +98,7 @@ def test_a_damaged_trace_is_4_with_the_number_of_the_line_and_what_came_before(
     trace.write_text("\n".join([*lines, "nonsense", ""]).replace('"kind": "end"', '"kind": "x"'), "utf-8")
     done = run("replay", trace, "-o", tmp_path / "talk.txt")
     assert (done.returncode, done.stdout) == (4, "")
-    assert f"line {len(lines) + 1} is no JSON" in done.stderr
+    assert f"line {len(lines) + 1} is not JSON" in done.stderr
     assert (tmp_path / "talk.txt").read_text("utf-8").splitlines() == LINES
 
 

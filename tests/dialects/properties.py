@@ -1,6 +1,6 @@
-"""How much the properties of this folder are tried. ``HYPOTHESIS_PROFILE=thorough`` wants ``--timeout=0``.
+"""Settings and strategies of the property-based tests. ``HYPOTHESIS_PROFILE=thorough`` needs ``--timeout=0``.
 
-The examples of ``ci`` are always the same.
+The profile ``ci`` always uses the same examples.
 """
 
 import os
@@ -17,7 +17,7 @@ Frame = Dict[str, Any]
 
 
 class Tape:
-    """A timeline without any gap: the server's count is the session's clock."""
+    """A timeline without gaps: the server's seconds are the session's."""
 
     reached = 0.0
 
@@ -33,12 +33,12 @@ class Tape:
 
 
 def spoken(text: str, *, is_final: bool = True, **fields: Any) -> Frame:
-    """Make a token of something that was said."""
+    """Make a final token."""
     return {"text": text, "is_final": is_final, **fields}
 
 
 def guessed(text: str, **fields: Any) -> Frame:
-    """Make a token that the next frame may take back."""
+    """Make a non-final token."""
     return spoken(text, is_final=False, **fields)
 
 
@@ -65,15 +65,15 @@ FIN = {"text": "<fin>", "is_final": True}
 
 
 def frame(*tokens: Frame, **fields: Any) -> Frame:
-    """Make a tokens frame."""
+    """Make a message with tokens."""
     return {"tokens": list(tokens), **fields}
 
 
-# Any JSON that a server might send in place of what it should.
+# Any JSON that a server might send in place of the right value.
 
 
 def one_of(values: Any) -> Any:
-    """Like ``sampled_from``, with a name that stays short however often it is nested."""
+    """Like ``sampled_from``, with a short name at any nesting depth."""
     return st.integers(0, len(values) - 1).map(values.__getitem__)
 
 

@@ -1,4 +1,4 @@
-"""Error frames: which class, which code, and whether trying again may help."""
+"""Error messages: their class, their code, and whether a retry may help."""
 
 from typing import Any, Dict, Type
 
@@ -59,7 +59,7 @@ def failure(frame: Dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize(("code", "kind", "retryable"), NAMED)
 def test_a_code_of_the_gateway_says_what_to_do(code: str, kind: Type[Any], retryable: bool) -> None:
-    """The class tells whose matter it is; the code and the server's words are kept as they came."""
+    """The class names the cause. The code and the server's message are kept unchanged."""
     error = failure({"type": "error", "code": code, "message": "The server's words", "more": 1})
     assert isinstance(error, kind) and isinstance(error, ServerError)
     assert error.code == code and error.retryable is retryable
@@ -72,7 +72,7 @@ def test_a_code_of_the_gateway_says_what_to_do(code: str, kind: Type[Any], retry
 def test_a_number_of_soniox_says_what_to_do(
     code: int, name: str, kind: Type[Any], retryable: bool, as_text: bool
 ) -> None:
-    """A number that came as text is the same number; its type is told, and unknown fields are kept."""
+    """A number sent as text is the same number. Its type is in the message, and unknown fields are kept."""
     sent = str(code) if as_text else code
     frame = {
         "tokens": [],
@@ -91,7 +91,7 @@ def test_a_number_of_soniox_says_what_to_do(
     ("code", "kind"), [(401, AuthenticationError), (402, QuotaError), (503, ServerError)]
 )
 def test_only_number_and_message_are_sure_to_be_there(code: int, kind: Type[Any]) -> None:
-    """Without a type, without tokens, without a message even."""
+    """Without a type, without tokens, and even without a message."""
     assert isinstance(failure({"error_code": code}), kind)
     assert isinstance(failure({"error_code": code, "error_message": None, "error_type": 7}), kind)
 
@@ -106,7 +106,7 @@ def test_where_the_number_says_nothing_the_type_decides() -> None:
 @pytest.mark.parametrize("key", ["message", "description", "error"])
 @pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
 def test_the_gateway_puts_it_in_many_ways(type_: str, key: str, nested: bool) -> None:
-    """Flat or under data, in any case, with the message under any of three names."""
+    """Flat or under data, in upper or lower case, with the message under any of three names."""
     body = {"code": "config_error", key: "Unsupported number of channels"}
     error = failure({"type": type_, "data": body} if nested else {"type": type_, **body})
     assert error.code == "config_error" and not error.retryable
@@ -114,21 +114,21 @@ def test_the_gateway_puts_it_in_many_ways(type_: str, key: str, nested: bool) ->
 
 
 def test_a_flat_error_may_carry_data_of_its_own() -> None:
-    """A field that nobody knows does not hide the code beside it."""
+    """An unknown field does not hide the code."""
     error = failure({"type": "error", "code": "auth_error", "message": "Expired", "data": {"request": "r-1"}})
     assert isinstance(error, AuthenticationError) and error.code == "auth_error"
     assert not error.retryable and "Expired" in str(error)
 
 
 def test_a_status_stands_in_for_a_code_that_nobody_knows() -> None:
-    """The nested shape may bring an HTTP status."""
+    """The nested format may contain an HTTP status."""
     error = failure({"type": "error", "data": {"code": "no_idea", "status_code": 403, "message": "No"}})
     assert isinstance(error, AuthenticationError) and error.code == "no_idea" and not error.retryable
 
 
 @pytest.mark.parametrize("said", ["upstream answered 401", "403 Forbidden by provider"])
 def test_a_key_of_your_own_that_the_provider_refused_is_final(said: str) -> None:
-    """The backend could not be reached because of the key: trying again is no use."""
+    """The backend refused the key, so a retry cannot help."""
     error = failure({"type": "error", "code": "backend_connection_failed", "message": said})
     assert not error.retryable
 
@@ -144,7 +144,7 @@ def test_a_key_of_your_own_that_the_provider_refused_is_final(said: str) -> None
     ],
 )
 def test_what_is_no_error_is_none(frame: Dict[str, Any]) -> None:
-    """Only a code or the type error makes an error; a code that is null is no code."""
+    """Only a code or the type ``error`` makes an error. A code of null does not count."""
     assert failure_in(frame) is None
 
 
@@ -158,5 +158,5 @@ def test_what_is_no_error_is_none(frame: Dict[str, Any]) -> None:
     ids=["message", "type", "code"],
 )
 def test_a_long_answer_is_shortened(frame: Dict[str, Any]) -> None:
-    """A page of HTML in place of a word does not fill the user's screen."""
+    """A page of HTML in place of a message is shortened."""
     assert len(str(failure(frame))) < 500

@@ -1,4 +1,4 @@
-"""What no server should send: whatever it is, the reader lives, and soon has done with it."""
+"""Invalid messages: the decoder raises nothing and stays fast."""
 
 import copy
 import json
@@ -43,7 +43,7 @@ REAL: List[Frame] = [
 
 
 def exchange_for(dialect: Dialect) -> StreamProtocol:
-    """A conversation that is under way: three seconds of audio are out, and a finalize."""
+    """Return a protocol that has sent three seconds of audio and a finalize."""
     queue = SendQueue(AudioFormat())
     exchange = StreamProtocol(dialect, queue, Timeouts(), 0.0)
     exchange.next_message(0.0)
@@ -56,7 +56,7 @@ def exchange_for(dialect: Dialect) -> StreamProtocol:
 
 
 def hear_all(dialect: Dialect, frames: List[Any]) -> None:
-    """Hear frames as they would come, and what follows from them; nothing may come of it but transcripts."""
+    """Handle messages and their consequences. Only transcripts and events may result."""
     exchange = exchange_for(dialect)
     for at, each in enumerate(frames):
         exchange.handle_message(each, at / 10)
@@ -69,7 +69,7 @@ def hear_all(dialect: Dialect, frames: List[Any]) -> None:
 
 @st.composite
 def mutated(draw: Any) -> Frame:
-    """Draw a real frame, with some of its values, at any depth, replaced, taken away or added to."""
+    """Draw a real message with some values, at any depth, replaced, removed or added."""
     result: Frame = copy.deepcopy(draw(st.sampled_from(REAL)))
     for _ in range(draw(st.integers(1, 4))):
         place: Any = result
@@ -109,7 +109,7 @@ def test_any_json_object_is_heard_without_an_exception(
 def test_spoilt_frames_among_real_ones_are_heard_without_an_exception(
     dialect: Dialect, frames: List[Frame]
 ) -> None:
-    """Frames as they are sent, with something wrong in the middle."""
+    """Messages as they are sent, with something wrong in the middle."""
     hear_all(dialect, frames)
 
 
@@ -130,7 +130,7 @@ def test_a_time_beyond_all_bounds_is_only_a_wrong_time(dialect: Dialect, huge: A
 )
 @pytest.mark.parametrize("type_", ["error", "final_transcript", None], ids=str)
 def test_depth_is_no_way_to_end_a_session(key: str, type_: Any) -> None:
-    """A value nested as deeply as the parser takes is heard like any other, and deeper ones are none."""
+    """A value nested as deeply as the parser accepts is decoded. Deeper messages are ignored."""
     for depth in range(sys.getrecursionlimit() - 300, sys.getrecursionlimit() + 30):
         nested = b"[" * depth + b"]" * depth
         rest = json.dumps({} if key == "type" else {"type": type_}).encode()
@@ -143,7 +143,7 @@ def test_depth_is_no_way_to_end_a_session(key: str, type_: Any) -> None:
 
 @pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8", "soniox"])
 def test_a_frame_of_many_pieces_is_heard_in_bounded_time(dialect: Dialect) -> None:
-    """Twenty thousand tokens with speakers, markers and translations, or as many words, in one frame."""
+    """Twenty thousand tokens with speakers, markers and translations, or as many words, in one message."""
     many = [
         spoken(f" w{at}<end>" if at % 9 == 0 else f" w{at}", speaker=str(at % 3), language="en", start_ms=at)
         for at in range(20_000)

@@ -1,4 +1,4 @@
-"""The options of both models: what they take, what they refuse, and how they stand on the wire."""
+"""The options of both models: accepted values, refused values, and their format on the wire."""
 
 import json
 import types
@@ -93,7 +93,7 @@ NOT_EXTRA = [
     {"api_key": "k"},
 ]
 
-# What the client says by itself: another value would contradict the audio that it sends.
+# Keys that the client sets itself. Other values would contradict the audio that it sends.
 OUR_OWN = [
     (Soniox, "type", "init"),
     (Soniox, "model", "stt-rt-v5"),
@@ -139,7 +139,7 @@ def config_of(dialect: Dialect) -> Dict[str, Any]:
 
 
 def refusal(model: Type[Any], option: str, value: Any) -> str:
-    """The message that refuses an option at once, not only when the first message is written."""
+    """Return the error for an option. It is raised at once, not with the first message."""
     with pytest.raises(ConfigurationError) as refused:
         model(**{option: value})
     assert isinstance(refused.value, ValueError)
@@ -156,14 +156,14 @@ def test_a_wrong_value_is_refused_by_its_name(model: Type[Any], option: str, val
 @pytest.mark.parametrize("value", [None, 1, 0, "yes", []])
 @pytest.mark.parametrize(("model", "flag"), FLAGS)
 def test_a_flag_is_true_or_false(model: Type[Any], flag: str, value: Any) -> None:
-    """Nothing that is merely truthy."""
+    """Other truthy values are refused."""
     assert refusal(model, flag, value).startswith(f"{flag} must be True or False")
 
 
 @pytest.mark.parametrize("extra", NOT_EXTRA)
 @pytest.mark.parametrize("model", [Soniox, Reson8])
 def test_extra_is_what_json_can_carry(model: Type[Any], extra: Any) -> None:
-    """A mapping with names as keys, and no key of the user's to the service."""
+    """``extra`` must be a mapping with strings as keys, and without an API key."""
     assert refusal(model, "extra", extra).startswith("extra must ")
 
 
@@ -172,26 +172,26 @@ def test_extra_is_what_json_can_carry(model: Type[Any], extra: Any) -> None:
     [(Soniox, "language_hints", ["en"]), (Soniox, "end_of_stream", []), (Reson8, "language", "en")],
 )
 def test_extra_does_not_hide_an_option(model: Type[Any], name: str, value: Any) -> None:
-    """What has a keyword of its own is given by that."""
+    """Options with a keyword argument are refused in ``extra``."""
     assert name in refusal(model, "extra", {name: value})
 
 
 @pytest.mark.parametrize(("model", "name", "value"), OUR_OWN)
 def test_extra_does_not_contradict_the_audio(model: Type[Any], name: str, value: Any) -> None:
-    """What the client says by itself about the stream cannot be said otherwise."""
+    """Keys that the client sets itself cannot be overridden."""
     assert name in refusal(model, "extra", {name: value})
 
 
 @pytest.mark.parametrize("model", [Soniox, Reson8])
 def test_an_option_that_does_not_exist_is_named(model: Type[Any]) -> None:
-    """Python itself says which keyword it does not know."""
+    """Python reports unknown keyword arguments."""
     with pytest.raises((ConfigurationError, TypeError), match="langauge"):
         model(langauge="en")
 
 
 @pytest.mark.parametrize(("model", "options", "expected"), TAKEN)
 def test_what_is_right_stands_on_the_wire(model: Type[Any], options: Any, expected: Any) -> None:
-    """Each option appears in the first message under its name, beside the defaults."""
+    """Each option appears in the first message with its name and the defaults."""
     config = config_of(model(**options))
     wanted = options if expected is None else expected
     assert {name: config[name] for name in wanted} == wanted
@@ -208,7 +208,7 @@ def test_what_is_right_stands_on_the_wire(model: Type[Any], options: Any, expect
     ],
 )
 def test_any_mapping_that_is_taken_can_be_sent(options: Any) -> None:
-    """A mapping that is no dict is either refused when it is given or written as JSON."""
+    """A mapping other than a dict is either refused at once or written as JSON."""
     try:
         dialect = Soniox(**options)
     except ConfigurationError:
@@ -218,7 +218,7 @@ def test_any_mapping_that_is_taken_can_be_sent(options: Any) -> None:
 
 
 def test_the_defaults_are_those_of_the_pages() -> None:
-    """What stands on the wire where nothing was said."""
+    """The first message with default options."""
     assert config_of(Reson8()) == {
         "encoding": "pcm_s16le",
         "sample_rate": 16000,
@@ -236,7 +236,7 @@ def test_the_defaults_are_those_of_the_pages() -> None:
 
 
 def test_the_end_of_a_stream_is_said_in_the_wanted_forms() -> None:
-    """In the order that was given; an empty binary message is binary."""
+    """In the given order. An empty binary message is binary."""
     forms = Soniox(end_of_stream=("empty_binary", "empty_text", "type_empty")).end()
     assert [(form.payload, form.binary) for form in forms] == [
         (b"", True),
@@ -247,7 +247,7 @@ def test_the_end_of_a_stream_is_said_in_the_wanted_forms() -> None:
 
 
 def test_the_other_form_of_the_config_differs_only_in_its_type() -> None:
-    """The alternative leaves out the type, and has no alternative itself."""
+    """The alternative omits the type and has no alternative itself."""
     dialect = Soniox(language_hints=["en"], extra={"x": 1})
     other = dialect.alternative()
     assert other is not None and other.alternative() is None
@@ -265,12 +265,12 @@ def test_the_other_form_of_the_config_differs_only_in_its_type() -> None:
     ],
 )
 def test_a_model_may_be_named_by_its_id(name: str, kind: Type[Any]) -> None:
-    """An id means the model with its defaults."""
+    """An id is the model with its defaults."""
     assert as_dialect(name) == kind()
 
 
 @pytest.mark.parametrize("model", ["", "soniox/", "whisper", None, 7, Soniox, b"soniox"])
 def test_a_model_that_nobody_knows_is_refused(model: Any) -> None:
-    """The message names what there is."""
+    """The message lists the known models."""
     with pytest.raises(ConfigurationError, match="model must be"):
         as_dialect(model)

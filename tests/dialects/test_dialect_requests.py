@@ -1,4 +1,4 @@
-"""When a conversation asks for the last words, how often, and what ends it well."""
+"""Finalize and end: when they are sent, how often, and which answers end a session cleanly."""
 
 from typing import Any, Dict, List
 
@@ -13,7 +13,7 @@ DIALECTS = pytest.mark.parametrize("dialect", [Reson8(), Soniox()], ids=["reson8
 
 
 class Talk:
-    """A conversation with a clock that is set by hand."""
+    """A protocol with a clock that the test sets."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.queue = SendQueue(AudioFormat())
@@ -24,7 +24,7 @@ class Talk:
         self.exchange.handle_message({"type": "ready"}, 0.0)
 
     def say(self, *, after: float = 0.0) -> List[bytes]:
-        """Let some time pass, and see which messages go out, audio apart."""
+        """Let time pass, and return the messages that are sent, except audio."""
         self.now += after
         new = []
         frame = self.exchange.next_message(self.now)
@@ -41,7 +41,7 @@ class Talk:
         return self
 
     def end(self) -> List[bytes]:
-        """Close as a session does: the last words, then the end."""
+        """Close as a session does: finalize, then the end."""
         self.queue.request(FINALIZE)
         self.queue.request(END)
         return self.say()
@@ -52,7 +52,7 @@ class Talk:
 
 @DIALECTS
 def test_a_finalize_that_nobody_answers_is_not_repeated_for_nothing(dialect: Dialect) -> None:
-    """Given up after its limit, it is not asked again at the end, as no audio has gone out since."""
+    """After its timeout it is not sent again at the end if no audio was sent since."""
     talk = Talk(dialect).speak()
     talk.queue.request(FINALIZE)
     assert talk.say() == [b'{"type":"finalize"}']
@@ -62,7 +62,7 @@ def test_a_finalize_that_nobody_answers_is_not_repeated_for_nothing(dialect: Dia
 
 @DIALECTS
 def test_new_audio_is_finalized_again(dialect: Dialect) -> None:
-    """After an answer and more audio there is something to ask for."""
+    """After an answer and more audio it is sent again."""
     talk = Talk(dialect).speak()
     answer = {"type": "flush_confirmation"} if dialect.needs_ready else {"tokens": [{"text": "<fin>"}]}
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_new_audio_is_finalized_again(dialect: Dialect) -> None:
 
 @DIALECTS
 def test_nothing_is_said_after_the_end(dialect: Dialect) -> None:
-    """Neither audio nor a keepalive; only another form of the end, where the first was not answered."""
+    """No audio and no keepalive follow, only another form of the end if the first is not answered."""
     talk = Talk(dialect).speak()
     assert talk.end() == [b'{"type":"finalize"}']
     ends = talk.say(after=3.1)
@@ -87,7 +87,7 @@ def test_nothing_is_said_after_the_end(dialect: Dialect) -> None:
 
 @DIALECTS
 def test_a_stream_without_audio_has_no_end(dialect: Dialect) -> None:
-    """It would be answered with an error: the connection is closed instead."""
+    """The server would answer with an error, so the connection is closed instead."""
     talk = Talk(dialect)
     assert talk.end() == [] and talk.exchange.over(talk.now)
 
@@ -103,7 +103,7 @@ def test_a_stream_without_audio_has_no_end(dialect: Dialect) -> None:
     ids=["native", "as text", "named", "the gateway's"],
 )
 def test_an_end_that_is_refused_is_an_end(refusal: Dict[str, Any]) -> None:
-    """Native Soniox does not know the documented form; with every token final, that loses nothing."""
+    """Native Soniox does not know the documented form. Nothing is lost if every token is final."""
     talk = Talk(Soniox()).speak()
     talk.end()
     talk.hear({"tokens": [{"text": "Bye.", "is_final": True}, {"text": "<fin>", "is_final": True}]})

@@ -1,4 +1,4 @@
-"""Reson8's partials and finals: each partial replaces the last, each final stands."""
+"""Reson8's partials and finals."""
 
 import math
 from typing import Any, List, Optional, Tuple
@@ -45,7 +45,7 @@ def decode(*frames: Frame, reached: float = 0.0) -> List[Any]:
 @checked
 @given(events)
 def test_finals_stand_and_partials_replace_each_other(script: List[Tuple[str, Any]]) -> None:
-    """In any order of frames: finals with text, flushes, and one open partial since the last final."""
+    """In any order of messages: finals with text, flushes, and one open partial since the last final."""
     decoder = Reson8().decoder(Tape())
     heard: List[Any] = []
     shown = pending = ""
@@ -74,7 +74,7 @@ def test_finals_stand_and_partials_replace_each_other(script: List[Tuple[str, An
 @checked
 @given(events)
 def test_finals_follow_one_another_in_time(script: List[Tuple[str, Any]]) -> None:
-    """Without times of the server, a final lies between the end of the last one and what was sent."""
+    """Without server times, a final lies between the end of the last one and the end of the sent audio."""
     queue = SendQueue(AudioFormat(), chunk_seconds=0.1)
     decoder = Reson8().decoder(queue)
     last_end = 0.0
@@ -97,7 +97,7 @@ def test_finals_follow_one_another_in_time(script: List[Tuple[str, Any]]) -> Non
 @checked
 @given(words, st.booleans())
 def test_an_open_partial_is_promoted_only_where_it_is_asked_for(said: str, promote: bool) -> None:
-    """At the end it is a final that is not complete, or stays what is pending."""
+    """At the end it becomes an incomplete final, or remains pending."""
     decoder = Reson8().decoder(Tape())
     decoder(frame_of("partial", said))
     finals = decoder.end(promote=promote)
@@ -125,7 +125,7 @@ def test_a_partial_tells_what_was_so_when_it_came_whenever_somebody_asks() -> No
 
 
 def test_an_empty_final_takes_back_what_was_shown() -> None:
-    """It answers a finalize over silence, is no final, and clears the open partial."""
+    """It answers a finalize during silence, is not a final, and clears the open partial."""
     heard = decode(frame_of("partial", "Hm"), frame_of("final", ""))
     assert transcripts(heard, final=False) == ["Hm", ""] and transcripts(heard, final=True) == []
 
@@ -137,7 +137,7 @@ def test_types_are_read_in_any_case(kind: str) -> None:
 
 
 def test_text_is_another_name_for_the_transcript() -> None:
-    """Some routes call it text."""
+    """Some endpoints name the field ``text``."""
     assert transcripts(decode({"type": "final_transcript", "text": "Yes"}), final=True) == ["Yes"]
 
 
@@ -155,7 +155,7 @@ def test_text_is_another_name_for_the_transcript() -> None:
     ],
 )
 def test_confidence_is_a_probability_or_nothing(sent: Any, read: Optional[float]) -> None:
-    """From 0 to 1 as it is; below 0 it is a natural logarithm; anything else is not known."""
+    """From 0 to 1 it is a probability, below 0 a natural logarithm. Anything else is unknown."""
     (final,) = decode({"type": "final_transcript", "transcript": "Yes", "confidence": sent})
     assert final.confidence == (None if read is None else pytest.approx(read))
 
@@ -172,7 +172,7 @@ def test_confidence_is_a_probability_or_nothing(sent: Any, read: Optional[float]
     ],
 )
 def test_words_are_read_in_every_shape(entries: Any) -> None:
-    """In seconds or milliseconds, with an end or a duration; the final spans them and settles audio."""
+    """In seconds or milliseconds, with an end or a duration. The final spans them and settles audio."""
     final, settled = decode({"type": "final_transcript", "transcript": "Hello you", "words": entries})
     assert [(word.text, word.start, word.end) for word in final.words] == [
         ("Hello", 0.5, pytest.approx(0.8)),
@@ -183,7 +183,7 @@ def test_words_are_read_in_every_shape(entries: Any) -> None:
 
 
 def test_ready_may_say_more_than_it_must() -> None:
-    """Fields that nobody knows are ignored, and a session may have no id."""
+    """Unknown fields are ignored, and a session may have no id."""
     assert decode({"type": "ready", "session_id": "s-1", "slng_request_id": "r"}) == [Ready("s-1")]
     assert decode({"type": "Ready"}) == [Ready(None)]
 
@@ -197,12 +197,12 @@ def test_the_end_of_an_utterance_is_an_endpoint() -> None:
     "frame", [{}, {"type": None}, {"type": "metadata"}, {"tokens": []}, {"type": ["ready"]}]
 )
 def test_frames_that_nobody_knows_are_ignored(frame: Frame) -> None:
-    """Unknown types say nothing."""
+    """Unknown types are ignored."""
     assert decode(frame) == []
 
 
 def test_an_error_leaves_the_open_partial_as_it_is() -> None:
-    """What was being said is still pending, for the replay."""
+    """The open partial is still pending, for the replay."""
     decoder = Reson8().decoder(Tape())
     decoder(frame_of("partial", "The meeting"))
     (failure,) = decoder({"type": "error", "code": "provider_error", "message": "Upstream"})

@@ -1,4 +1,4 @@
-"""Soniox's tokens, however the server cuts them into frames."""
+"""The decoder of Soniox's tokens, for any distribution of tokens to messages."""
 
 import time
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -19,7 +19,7 @@ pieces = st.sampled_from([" the", " cat", "s", ",", " ", ".", " is", "ing", " Ü
 
 
 class Listener:
-    """A decoder, and what a user of it sees."""
+    """A decoder and the transcripts and events that it returns."""
 
     def __init__(self) -> None:
         self.decoder = Soniox().decoder(Tape())
@@ -67,11 +67,11 @@ class Listener:
         return [type(each) for each in self.heard if isinstance(each, (Endpoint, Flushed))]
 
 
-# A speech, and the ways to cut it.
+# A speech, and its division into messages.
 
 
 class Cut(NamedTuple):
-    """So many final tokens in a frame, and behind them a guess at so many of the next ones."""
+    """A message with this many final tokens, followed by this many non-final ones."""
 
     finals: int
     guesses: int
@@ -86,7 +86,7 @@ cuts = st.lists(
 
 @st.composite
 def speeches(draw: Any) -> List[Frame]:
-    """Draw spoken tokens and markers; times may be missing and may run backwards, labels are there or not."""
+    """Draw spoken tokens and markers. Times may be missing or go backwards, labels are optional."""
     speakers = draw(st.sampled_from([[None], ["1"], ["1", "2"]]))
     languages = draw(st.sampled_from([[None], ["en"], ["en", "fr"]]))
     speech: List[Frame] = []
@@ -110,7 +110,7 @@ def is_marker(token: Frame) -> bool:
 
 
 def frames_of(speech: List[Frame], plan: List[Cut]) -> List[Tuple[Frame, int]]:
-    """Cut a speech into frames; with each, how many of its tokens are final by then."""
+    """Divide a speech into messages, each with the number of tokens that are final by then."""
     frames = []
     at = 0
     for cut in [*plan, Cut(len(speech), 0, False, False)]:
@@ -127,7 +127,7 @@ def frames_of(speech: List[Frame], plan: List[Cut]) -> List[Tuple[Frame, int]]:
 
 
 def glued(tokens: List[Frame]) -> List[Frame]:
-    """Put the markers onto the tokens before them."""
+    """Attach the markers to the tokens before them."""
     result: List[Frame] = []
     for token in tokens:
         if is_marker(token) and result and not result[-1]["text"].endswith(">"):
@@ -138,7 +138,7 @@ def glued(tokens: List[Frame]) -> List[Frame]:
 
 
 def folded(speech: List[Frame]) -> List[Segment]:
-    """The segments of a speech by the rules of the wire, straight from the tokens."""
+    """Return the segments of a speech by the rules of the wire, directly from the tokens."""
     segments: List[Segment] = []
     together: List[Frame] = []
     for token in [*speech, END]:
@@ -160,14 +160,14 @@ def segment(tokens: List[Frame]) -> List[Segment]:
 
 
 def letters(*texts: str) -> str:
-    """What was written, without the blanks, which are put in and taken away at the joints."""
+    """Return the text without blanks, which are added and removed between tokens."""
     return "".join("".join(texts).split())
 
 
 @checked
 @given(speeches(), cuts)
 def test_a_speech_is_the_same_however_it_is_cut(speech: List[Frame], plan: List[Cut]) -> None:
-    """Texts, speakers, languages and times of the segments do not depend on the frames."""
+    """Texts, speakers, languages and times of the segments do not depend on the messages."""
     frames = [each for each, _ in frames_of(speech, plan)]
     assert Listener().hear(*frames).end().segments == folded(speech)
 
@@ -187,7 +187,7 @@ def test_every_final_token_is_heard_once(speech: List[Frame], plan: List[Cut]) -
 @checked
 @given(speeches(), cuts)
 def test_what_is_shown_is_all_finals_and_the_latest_guess(speech: List[Frame], plan: List[Cut]) -> None:
-    """After each frame the finals and the open partial are what the wire has said so far, and no more."""
+    """After each message, the finals and the open partial contain all tokens so far, and no more."""
     listener = Listener()
     for each, finals in frames_of(speech, plan):
         listener.hear(each)
@@ -200,7 +200,8 @@ def test_what_is_shown_is_all_finals_and_the_latest_guess(speech: List[Frame], p
 @checked
 @given(speeches(), cuts, st.integers(0, 12))
 def test_what_was_open_at_the_end_is_promoted_once(speech: List[Frame], plan: List[Cut], heard: int) -> None:
-    """Cut off anywhere, what was final is complete and what was a guess is one final that is not."""
+    """If the stream breaks, final tokens are in complete finals, and non-final ones in one incomplete
+    final."""
     frames = [each for each, _ in frames_of(speech, plan)[: heard + 1]]
     guess = [token["text"] for token in frames[-1]["tokens"] if not token["is_final"]]
     listener = Listener().hear(*frames).end(promote=True)
@@ -223,7 +224,7 @@ utterances = st.lists(
 @checked
 @given(utterances, cuts)
 def test_a_translation_is_given_to_what_it_translates(spoken_and_translated: Any, plan: List[Cut]) -> None:
-    """With the marker before, in the middle of or behind the translation, in whatever frames."""
+    """With the marker before, within or after the translation, in any messages."""
     speech: List[Frame] = []
     for words, translation, before_marker in spoken_and_translated:
         foreign = [translated(text) for text in translation]
@@ -240,18 +241,19 @@ def test_a_translation_is_given_to_what_it_translates(spoken_and_translated: Any
     ]
 
 
-# The traps, one by one.
+# Special cases.
 
 
 def test_words_that_came_to_nothing_are_taken_back() -> None:
-    """Guesses, then an empty list, then a lone marker: the last partial is empty, and there is no final."""
+    """Non-final tokens, an empty list, then only a marker: the last partial is empty, and there is no
+    final."""
     listener = Listener().hear(frame(guessed("Uh")), frame(), frame(END)).end()
     assert [partial.text for partial in listener.partials] == ["Uh", ""]
     assert listener.finals == [] and listener.markers == [Endpoint]
 
 
 def test_a_marker_may_stand_between_finals_and_guesses() -> None:
-    """What is behind the marker belongs to the next segment."""
+    """Tokens after the marker belong to the next segment."""
     listener = Listener().hear(frame(spoken("Yes"), spoken("."), END, guessed(" And")))
     assert listener.texts == ["Yes."] and listener.shown == "And"
     assert [type(each) for each in listener.heard] == [Transcript, Endpoint, Transcript]
@@ -259,19 +261,19 @@ def test_a_marker_may_stand_between_finals_and_guesses() -> None:
 
 @pytest.mark.parametrize("said", ["Yes.<end>", "<end>Yes.", "Yes<end>."])
 def test_a_marker_that_is_glued_to_text_is_no_text(said: str) -> None:
-    """It is stripped, and it marks."""
+    """The marker is removed from the text and still counts."""
     listener = Listener().hear(frame(spoken(said)))
     assert listener.texts == ["Yes."] and listener.markers == [Endpoint]
 
 
 def test_the_last_words_may_come_with_the_end() -> None:
-    """Finals in the frame that is finished are heard before it is."""
+    """Finals in the ``finished`` message are delivered before the end."""
     listener = Listener().hear(frame(guessed("Bye")), frame(spoken("Bye"), spoken("."), finished=True))
     assert listener.texts == ["Bye."] and isinstance(listener.heard[-1], Finished)
 
 
 def test_an_error_frame_clears_nothing() -> None:
-    """Its empty list of tokens is no list of tokens; what was final comes out before the error."""
+    """Its empty list of tokens does not count. Finals are delivered before the error."""
     listener = Listener().hear(
         frame(spoken("So"), guessed(" far")), frame(error_code=503, error_message="Restart the request.")
     )
@@ -280,13 +282,13 @@ def test_an_error_frame_clears_nothing() -> None:
 
 
 def test_a_token_that_does_not_say_that_it_is_final_is_a_guess() -> None:
-    """Without is_final the next frame may take it back."""
+    """A token without is_final is not final."""
     listener = Listener().hear({"tokens": [{"text": "Maybe"}]}, frame()).end()
     assert listener.finals == [] and listener.shown == ""
 
 
 def test_a_guess_may_change_its_speaker() -> None:
-    """Only the speaker of a final token makes a cut."""
+    """Only the speaker of a final token ends a segment."""
     listener = Listener().hear(
         frame(spoken("How", speaker="1"), guessed(" are", speaker="2")),
         frame(spoken(" are", speaker="1"), spoken(" you?", speaker="1")),
@@ -304,13 +306,13 @@ def test_a_label_that_is_missing_does_not_cut() -> None:
 
 
 def test_both_spellings_of_the_progress_settle_audio() -> None:
-    """The concept pages turn the name of the counter around."""
+    """The concept pages use another name for the counter."""
     for name in ("final_audio_proc_ms", "audio_final_proc_ms"):
         assert Settled(0.76) in Soniox().decoder(Tape())(frame(**{name: 760}))
 
 
 def test_two_markers_before_a_translation_do_not_lose_it() -> None:
-    """An endpoint and a finalize in a row close one utterance; what is then translated is that utterance."""
+    """An endpoint and a finalize in a row end one utterance. A later translation belongs to it."""
     listener = Listener().hear(
         frame(original("Hello."), END),
         frame(FIN),
@@ -321,7 +323,7 @@ def test_two_markers_before_a_translation_do_not_lose_it() -> None:
 
 
 def test_two_ways_of_translating_do_not_mix() -> None:
-    """The first one's translation may follow when the second one is speaking already."""
+    """The translation of the first speaker may follow while the second one speaks."""
     listener = Listener().hear(
         frame(original("Hello.", "en")),
         frame(original(" Salut.", "fr")),
@@ -332,13 +334,13 @@ def test_two_ways_of_translating_do_not_mix() -> None:
 
 
 def test_a_language_outside_the_pair_waits_for_nothing() -> None:
-    """Status none means that no translation will come: the final is there at the marker."""
+    """Status none means that no translation follows. The final is returned at the marker."""
     listener = Listener().hear(frame(spoken("Hola.", language="es", translation_status="none"), END))
     assert listener.translations == [("Hola.", None)] and not listener.decoder.held
 
 
 def test_a_promoted_guess_keeps_its_translation_apart() -> None:
-    """Spoken and translated text never stand in one text, not even when the stream breaks."""
+    """Spoken and translated text are never mixed, even if the stream breaks."""
     guess = frame(original("Hello", is_final=False), translated("Bonjour", is_final=False))
     listener = Listener().hear(guess)
     assert listener.decoder.pending == "Hello"
@@ -348,7 +350,7 @@ def test_a_promoted_guess_keeps_its_translation_apart() -> None:
 
 
 def test_a_long_session_without_endpoints_is_bounded() -> None:
-    """Half an hour of words that nothing has cut comes in several finals, none of which grows without end."""
+    """Half an hour of words without a cut is divided into several finals of limited length."""
     listener = Listener()
     listener.hear(frame(*(spoken(f" w{at}", start_ms=at, end_ms=at + 1) for at in range(5000))))
     listener.hear(*(frame(guessed(f" g{at}")) for at in range(20)))
@@ -454,7 +456,7 @@ labelled_tokens = st.fixed_dictionaries(
 
 @given(st.lists(st.tuples(labelled_tokens, st.integers(1, 5), st.integers(0, 5)), max_size=8))
 def test_tokens_that_are_alike_say_what_they_say_one_by_one(frames: List[Any]) -> None:
-    """Tokens that share their fields and labels, as they do in most messages, the final ones first."""
+    """Tokens with the same fields and labels, as in most messages, with the final tokens first."""
     said = []
     for token, finals, others in frames:
         said.append([{**token, "is_final": True}] * finals + [{**token, "is_final": False}] * others)
@@ -466,7 +468,7 @@ def test_tokens_that_are_alike_say_what_they_say_one_by_one(frames: List[Any]) -
 def test_a_partial_tells_its_times_confidence_and_words_as_its_tokens_do(
     speech: List[Frame], guess: List[Any]
 ) -> None:
-    """What a partial holds at once is what a loop over all tokens finds that it stands for."""
+    """A partial equals the result of a loop over all tokens."""
     speech = [dict(token, confidence=0.5) for token in speech if not is_marker(token)]
     speech = [{**token, "speaker": "1", "language": "en"} for token in speech]
     tail = [
@@ -494,7 +496,7 @@ def words_of(tokens: List[Frame]) -> List[str]:
 
 @pytest.mark.parametrize("odd", [None, True, "3", 10**400, 1e300, float("nan"), [1], -1e13])
 def test_a_number_that_is_none_tells_nothing_wherever_it_stands(odd: Any) -> None:
-    """Beside others and alone, of a final token and of a guess."""
+    """With and without others, in final and non-final tokens."""
     fine = {"start_ms": 100, "end_ms": 200, "confidence": 0.5}
     wrong = {"start_ms": odd, "end_ms": odd, "confidence": odd}
     for is_final in (True, False):
@@ -524,7 +526,7 @@ def test_a_number_that_is_none_tells_nothing_wherever_it_stands(odd: Any) -> Non
     ids=["same", "unlabelled", "speakers", "glued", "ends", "guesses", "translations", "both", "translated"],
 )
 def test_a_message_takes_time_in_proportion_to_its_tokens(tokens: List[Frame]) -> None:
-    """Many tokens in one message cost no more each than few do; neither do those of many messages."""
+    """The time per token does not grow with the tokens of a message or the number of messages."""
 
     def seconds(count: int) -> float:
         listener, said = Listener(), frame(*tokens * (count // len(tokens)))
@@ -538,7 +540,7 @@ def test_a_message_takes_time_in_proportion_to_its_tokens(tokens: List[Frame]) -
 
 
 def test_many_messages_cost_no_more_each_than_few() -> None:
-    """Without any blank, marker or other speaker, a segment ends all the same."""
+    """A segment also ends without a blank, marker or change of speaker."""
     for make in (spoken, translated):
         decoder = Soniox().decoder(Tape())
         said = [frame(make("x" * 4000), guessed(f"{at}")) for at in range(400)]

@@ -1,4 +1,4 @@
-"""A message is a JSON object or nothing: to the parser of Python and to the quick one alike."""
+"""Both parsers return a JSON object or None."""
 
 import importlib
 import json
@@ -52,7 +52,7 @@ def test_an_object_comes_out_as_it_went_in(parse: Parse, value: Any, ascii_only:
     ids=lambda payload: repr(payload[:9]),
 )
 def test_what_is_no_object_is_none(parse: Parse, payload: bytes) -> None:
-    """Junk, arrays, scalars and halves of objects."""
+    """Invalid JSON, arrays, scalars and incomplete objects."""
     assert parse(payload) is None
 
 

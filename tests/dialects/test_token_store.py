@@ -1,4 +1,4 @@
-"""A token store gives back its tokens, wherever they were cut to be packed."""
+"""A token store returns its tokens unchanged, however they were packed."""
 
 from typing import Any, List
 

@@ -1,4 +1,4 @@
-"""Words that are made at the first look are a tuple of words to everybody who looks."""
+"""Words that are made at the first access behave as a tuple of words."""
 
 import copy
 import dataclasses
@@ -67,7 +67,7 @@ def test_they_are_made_once_and_only_when_somebody_looks() -> None:
 
 
 def test_all_threads_find_the_same_words() -> None:
-    """Even those that look at the same moment."""
+    """Even for threads that access them at the same moment."""
     barrier = threading.Barrier(4)
 
     def make() -> Tuple[Word, ...]:
@@ -174,6 +174,6 @@ def test_a_transcript_of_a_users_own() -> None:
 
 
 def test_code_in_c_that_looks_past_the_methods_finds_no_word_lost() -> None:
-    """It finds one thing that is no word, and so it fails, where it would find nothing in an empty tuple."""
+    """C code finds one item that is not a word, so it fails. In an empty tuple it would find nothing."""
     words = late((Word("a"), Word("b")))
     assert tuple.__len__(words) == 1 and not isinstance(tuple.__getitem__(words, 0), Word)

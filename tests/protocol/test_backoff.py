@@ -1,4 +1,4 @@
-"""When a lost session is tried again."""
+"""The waits between attempts to reconnect."""
 
 from typing import List, Optional
 
@@ -16,20 +16,20 @@ def delays(schedule: Backoff, count: int) -> List[Optional[float]]:
 
 
 def test_a_session_that_had_worked_is_tried_again_at_once_then_after_doubling_waits() -> None:
-    """0, 1, 2, 4 … 30 seconds, here without jitter; after the last attempt it is given up."""
+    """0, 1, 2, 4 … 30 seconds, here without jitter. No attempt follows the last one."""
     schedule = Backoff(8, random_share=lambda: 1.0)
     schedule.worked()
     assert delays(schedule, 9) == [0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0, None]
 
 
 def test_a_session_that_never_worked_waits_from_the_first_attempt_on() -> None:
-    """A server that accepts and closes at once is not asked in a loop."""
+    """A server that accepts and closes at once is not tried in a loop."""
     schedule = Backoff(3, random_share=lambda: 1.0)
     assert delays(schedule, 4) == [1.0, 2.0, 4.0, None]
 
 
 def test_only_what_was_transcribed_starts_the_count_anew() -> None:
-    """A mere connection does not; a transcript does."""
+    """A transcript resets the count, an open connection does not."""
     schedule = Backoff(2, random_share=lambda: 1.0)
     schedule.worked()
     assert delays(schedule, 3) == [0.0, 1.0, None]
@@ -38,13 +38,13 @@ def test_only_what_was_transcribed_starts_the_count_anew() -> None:
 
 
 def test_fatal_errors_are_never_tried_again() -> None:
-    """A refused key does not get better."""
+    """A refused key is not tried again."""
     schedule = Backoff(8)
     assert schedule.next_delay(AuthenticationError("refused", status=401)) is None
 
 
 def test_retry_after_is_honoured() -> None:
-    """The server knows best how long it is busy."""
+    """A longer ``retry_after`` of the server is respected."""
     schedule = Backoff(8)
     schedule.worked()
     assert schedule.next_delay(QuotaError("busy", status=429, retryable=True, retry_after=7.0)) == 7.0
@@ -52,7 +52,7 @@ def test_retry_after_is_honoured() -> None:
 
 
 def test_a_server_that_asks_for_no_wait_is_not_asked_at_once_again() -> None:
-    """Or all attempts would be over in a moment."""
+    """Otherwise all attempts would be used up in a moment."""
     schedule = Backoff(8, random_share=lambda: 1.0)
     schedule.worked()
     busy = ConnectError("busy", retryable=True, retry_after=0.0)
@@ -60,14 +60,14 @@ def test_a_server_that_asks_for_no_wait_is_not_asked_at_once_again() -> None:
 
 
 def test_a_server_that_asks_for_a_day_is_asked_in_five_minutes() -> None:
-    """Live audio cannot be kept for so long."""
+    """The wait is limited, because live audio cannot be kept for hours."""
     schedule = Backoff(8)
     assert schedule.next_delay(ConnectError("busy", retryable=True, retry_after=86400.0)) == 300.0
 
 
 @given(st.integers(0, 20), st.floats(0, 1), st.booleans())
 def test_waits_stay_within_their_bounds(attempts: int, share: float, worked: bool) -> None:
-    """Never negative, never above 30 s, and never more attempts than allowed."""
+    """Waits are never negative or above 30 s, and there are no more attempts than allowed."""
     schedule = Backoff(attempts, random_share=lambda: share)
     if worked:
         schedule.worked()

@@ -1,4 +1,4 @@
-"""From the server's seconds to the session's."""
+"""The mapping from the server's seconds to the session's."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +7,7 @@ from slng_sync.protocol.clock import StreamClock
 
 
 def test_a_first_connection_counts_like_the_session() -> None:
-    """Without any gap the server's seconds are the session's, to the last bit."""
+    """Without a gap the server's seconds equal the session's exactly."""
     clock = StreamClock(16000)
     assert clock.start(0.1 + 0.2) == 0.1 + 0.2
     assert clock.end(3600.04) == 3600.04
@@ -21,7 +21,10 @@ def test_a_later_connection_begins_where_the_audio_begins() -> None:
 
 
 def test_a_gap_moves_what_begins_at_it_and_leaves_what_ends_at_it() -> None:
-    """A second of the stream, then the audio of second 5: a word may end at 1.0, the next begin at 5.0."""
+    """After one second of the stream follows the audio of second 5.
+
+    A word ends at 1.0, the next begins at 5.0.
+    """
     clock = StreamClock(1000)
     clock.anchor(1000, 5000)
     assert clock.end(1.0) == 1.0
@@ -30,7 +33,7 @@ def test_a_gap_moves_what_begins_at_it_and_leaves_what_ends_at_it() -> None:
 
 
 def test_silence_put_into_the_stream_takes_no_time() -> None:
-    """Words behind 100 ms of silence that nobody recorded keep their own times."""
+    """Words after 100 ms of padding keep the times of their audio."""
     clock = StreamClock(1000)
     clock.anchor(100, 0)
     assert clock.start(0.05) == 0.0
@@ -43,7 +46,7 @@ def test_silence_put_into_the_stream_takes_no_time() -> None:
     st.lists(st.floats(0, 20), min_size=2, max_size=10),
 )
 def test_later_in_the_stream_is_later_in_the_session(pieces: list, moments: list) -> None:
-    """Whatever was sent and skipped, the map never runs backwards and never before its origin."""
+    """For any sent and skipped audio, times never go backwards and are never before the origin."""
     clock = StreamClock(1000, origin=250)
     stream = session = 0
     for sent, skipped in pieces:

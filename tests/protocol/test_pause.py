@@ -1,4 +1,4 @@
-"""A pause in speech, told by loudness, and the finalize that is asked for in it."""
+"""Detection of pauses by loudness, and the finalize that is sent in a pause."""
 
 import array
 import json
@@ -40,7 +40,7 @@ def test_speech_that_becomes_softer_is_no_pause() -> None:
 
 
 class Server:
-    """Takes what a client says, in tenths of a second."""
+    """A server that receives a client's messages, in steps of 0.1 s."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.now = 0.0
@@ -71,7 +71,7 @@ class Server:
 
 
 def test_unsettled_audio_is_settled_in_a_pause_and_never_inside_speech() -> None:
-    """Sixty seconds of speech with a pause after every seven: some fifteen seconds are kept at most."""
+    """Sixty seconds of speech with a pause after every seven. At most about fifteen seconds are kept."""
     server = Server(Reson8())
     most = 0.0
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""Audio in, messages out, and nothing in between gets lost."""
+"""The send queue: order, replay and settling of audio and marks."""
 
 from typing import List
 
@@ -11,7 +11,7 @@ from slng_sync.audio.format import AudioFormat
 from slng_sync.protocol.send_queue import END, FINALIZE, Mark, SendQueue
 
 RATE = 1000
-"""A frame is a millisecond; a chunk 50 of them, the longest message 500."""
+"""A frame is one millisecond, a chunk is 50 frames, the longest message is 500."""
 
 
 def make_queue(capacity: float = 10.0) -> SendQueue:
@@ -19,7 +19,7 @@ def make_queue(capacity: float = 10.0) -> SendQueue:
 
 
 def audio(start: int, frames: int) -> bytes:
-    """Frames that tell where they belong: each holds its own position."""
+    """Return frames whose content is their own position."""
     return b"".join((position % 65536).to_bytes(2, "little") for position in range(start, start + frames))
 
 
@@ -28,7 +28,7 @@ def positions(pcm: bytes) -> List[int]:
 
 
 def taken(queue: SendQueue, *, flush: bool = False) -> List[object]:
-    """Everything that can leave now."""
+    """Return everything that can be sent now."""
     out: List[object] = []
     while (piece := queue.take(flush=flush)) is not None:
         out.append(piece)
@@ -36,7 +36,7 @@ def taken(queue: SendQueue, *, flush: bool = False) -> List[object]:
 
 
 def test_less_than_a_chunk_waits_for_more() -> None:
-    """49 ms stay, 50 ms leave."""
+    """49 ms are held back, 50 ms are sent."""
     queue = make_queue()
     queue.put(audio(0, 49))
     assert queue.take() is None
@@ -45,7 +45,7 @@ def test_less_than_a_chunk_waits_for_more() -> None:
 
 
 def test_a_backlog_leaves_in_larger_messages() -> None:
-    """Two seconds in 20 ms pieces leave as four messages of half a second."""
+    """Two seconds in chunks of 20 ms are sent as four messages of half a second."""
     queue = make_queue()
     for start in range(0, 2000, 20):
         queue.put(audio(start, 20))
@@ -53,7 +53,7 @@ def test_a_backlog_leaves_in_larger_messages() -> None:
 
 
 def test_a_finalize_leaves_behind_the_audio_before_it() -> None:
-    """Even 7 ms leave when a finalize stands behind them, and what comes later waits its turn."""
+    """Even 7 ms are sent if a finalize follows them. Later audio is sent after the finalize."""
     queue = make_queue()
     queue.put(audio(0, 7))
     mark = queue.request(FINALIZE)
@@ -62,7 +62,7 @@ def test_a_finalize_leaves_behind_the_audio_before_it() -> None:
 
 
 def test_a_finalize_after_a_pause_does_not_wait_for_more_audio() -> None:
-    """7 ms, then time without audio, then a finalize: nothing will join the 7 ms."""
+    """7 ms are sent if a gap and a finalize follow, because no audio can join them."""
     queue = make_queue()
     queue.put(audio(0, 7))
     queue.skip(1000)
@@ -71,7 +71,7 @@ def test_a_finalize_after_a_pause_does_not_wait_for_more_audio() -> None:
 
 
 def test_a_confirmed_finalize_settles_the_audio_before_it() -> None:
-    """What is settled is forgotten; what came later is kept for a replay."""
+    """Settled audio is dropped. Later audio is kept for a replay."""
     queue = make_queue()
     queue.put(audio(0, 100))
     queue.request(FINALIZE)
@@ -83,7 +83,7 @@ def test_a_confirmed_finalize_settles_the_audio_before_it() -> None:
 
 
 def test_two_finalizes_at_one_place_are_one_request() -> None:
-    """A double click asks once; asking again after the answer needs no question."""
+    """Two requests at one position are sent once. A request after the answer is not sent."""
     queue = make_queue()
     queue.put(audio(0, 100))
     first = queue.request(FINALIZE)
@@ -95,7 +95,7 @@ def test_two_finalizes_at_one_place_are_one_request() -> None:
 
 
 def test_a_new_connection_gets_what_was_not_settled() -> None:
-    """After a rewind the ordinary way of sending repeats audio and requests from the settled mark on."""
+    """After a rewind, audio and requests from the settled position on are sent again."""
     queue = make_queue()
     queue.put(audio(0, 300))
     finalize = queue.request(FINALIZE)
@@ -109,7 +109,7 @@ def test_a_new_connection_gets_what_was_not_settled() -> None:
 
 
 def test_what_did_not_fit_into_the_replay_is_told() -> None:
-    """With room for one second, three that were sent and never settled leave two that cannot be repeated."""
+    """With room for one second, three unsettled seconds leave two that cannot be sent again."""
     queue = make_queue(capacity=1.0)
     for start in range(0, 3000, 100):
         queue.put(audio(start, 100))
@@ -120,7 +120,7 @@ def test_what_did_not_fit_into_the_replay_is_told() -> None:
 
 
 def test_time_that_was_withheld_is_no_loss() -> None:
-    """A pause of a second before the audio that is replayed counts as nothing lost."""
+    """A gap of one second before replayed audio does not count as lost."""
     queue = make_queue()
     queue.put(audio(0, 100))
     taken(queue)
@@ -134,7 +134,7 @@ def test_time_that_was_withheld_is_no_loss() -> None:
 
 
 def test_audio_on_both_sides_of_a_gap_does_not_share_a_message() -> None:
-    """The clock could not say where the second half belongs."""
+    """Audio across a gap is not joined, because the clock could not map its second half."""
     queue = make_queue()
     queue.put(audio(0, 30))
     queue.skip(500)
@@ -145,7 +145,7 @@ def test_audio_on_both_sides_of_a_gap_does_not_share_a_message() -> None:
 
 
 def test_a_full_queue_drops_the_oldest_and_the_clock_goes_on() -> None:
-    """What is dropped was captured at a time; later words keep theirs."""
+    """Dropping audio does not change the times of later words."""
     queue = make_queue(capacity=1.0)
     for start in range(0, 1000, 100):
         queue.put(audio(start, 100))
@@ -157,7 +157,7 @@ def test_a_full_queue_drops_the_oldest_and_the_clock_goes_on() -> None:
 
 
 def test_padding_is_sent_and_not_counted() -> None:
-    """Silence before the first audio shifts the server's clock, and is taken out again."""
+    """Padding before the first audio shifts the server's clock, and the mapping removes the shift."""
     queue = make_queue()
     assert queue.padding(0.1) == bytes(200)
     queue.put(audio(0, 50))
@@ -167,7 +167,7 @@ def test_padding_is_sent_and_not_counted() -> None:
 
 
 class Server(RuleBasedStateMachine):
-    """A server that hears what is sent, settles some of it, and loses its connection now and then."""
+    """A server that receives audio, settles some of it, and loses its connection at random."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -234,7 +234,7 @@ TestServer = Server.TestCase
 @given(st.data())
 @settings(max_examples=60, deadline=None)
 def test_over_any_cuts_every_frame_is_heard_or_told(data: st.DataObject) -> None:
-    """Connections break at random; what the server has settled and what it hears last is all there was."""
+    """Connections break at random. Settled audio and the audio of the last connection are complete."""
     queue = make_queue(capacity=2.0)
     settled_by_server: List[int] = []
     heard: List[int] = []

@@ -1,4 +1,4 @@
-"""The conversation on one connection: who says what, when, and what is waited for. Time is handed in."""
+"""The protocol of one connection: messages, their order and timeouts. The test sets the time."""
 
 import json
 from typing import Any, Dict, List, Union
@@ -18,22 +18,22 @@ SECOND = bytes(32000)
 
 
 class Talk:
-    """An exchange with a watch beside it."""
+    """A protocol with a clock that the test sets."""
 
     def __init__(self, dialect: Dialect) -> None:
         self.queue = SendQueue(AudioFormat())
         self.now = 100.0
-        self.exchange = StreamProtocol(dialect, self.queue, Timeouts(), self.now)
+        self.protocol = StreamProtocol(dialect, self.queue, Timeouts(), self.now)
 
     def says(self) -> List[Union[Dict[str, Any], bytes]]:
-        """Everything it has to say now: JSON as a dict, audio as bytes, an empty text as {}."""
+        """Return all messages to send now: JSON as a dict, audio as bytes, an empty text as {}."""
         said: List[Union[Dict[str, Any], bytes]] = []
-        while (frame := self.exchange.next_message(self.now)) is not None:
+        while (frame := self.protocol.next_message(self.now)) is not None:
             said.append(frame.payload if frame.binary else json.loads(frame.payload or "{}"))
         return said
 
     def hears(self, **frame: Any) -> List[Any]:
-        return self.exchange.handle_message(frame, self.now)
+        return self.protocol.handle_message(frame, self.now)
 
     def after(self, seconds: float) -> "Talk":
         self.now += seconds
@@ -53,7 +53,7 @@ def soniox() -> Talk:
 
 
 def said_all(talk: Talk, pcm: bytes) -> Mark:
-    """Audio has gone out, and a finalize, behind which the end waits."""
+    """Return a protocol that has sent audio and a finalize. The end waits for the answer."""
     talk.queue.put(pcm)
     mark = talk.queue.request(FINALIZE)
     talk.queue.request(END)
@@ -75,15 +75,15 @@ def test_reson8_waits_for_ready_and_keeps_the_audio() -> None:
 
 
 def test_reson8_that_never_gets_ready_says_so() -> None:
-    """After ten seconds it is given up."""
+    """It raises an error after ten seconds."""
     talk = reson8()
-    assert talk.exchange.due(talk.now) == talk.now + 10
+    assert talk.protocol.due(talk.now) == talk.now + 10
     with pytest.raises(ConnectError, match="not ready within 10 s"):
         talk.after(10).says()
 
 
 def test_reson8_may_be_told_to_begin_without_ready() -> None:
-    """Some routes never send it; two seconds are waited for it all the same."""
+    """Some endpoints never send it. The client still waits two seconds for it."""
     talk = Talk(Reson8(wait_for_ready=False))
     talk.says()
     talk.queue.put(SECOND)
@@ -92,14 +92,14 @@ def test_reson8_may_be_told_to_begin_without_ready() -> None:
 
 
 def test_soniox_speaks_at_once() -> None:
-    """There is no ready: audio follows the config."""
+    """There is no ready message, so audio follows the config at once."""
     talk = soniox()
     talk.queue.put(SECOND[:1600])
     assert talk.says() == [SECOND[:1600]]
 
 
 def test_silence_is_kept_alive_every_five_seconds() -> None:
-    """Measured from the last message of any kind; a rest shorter than a chunk goes in its place."""
+    """It is due after the last message of any kind. Audio shorter than a chunk is sent in its place."""
     talk = soniox()
     talk.queue.put(SECOND[:1600])
     assert talk.says() == [SECOND[:1600]]
@@ -110,7 +110,7 @@ def test_silence_is_kept_alive_every_five_seconds() -> None:
 
 
 def test_soniox_hears_silence_rather_than_a_keepalive_before_the_first_audio() -> None:
-    """A stream with keepalives and no audio is ended by the server; the silence is not on the clock."""
+    """The server ends a stream with keepalives but no audio. The silence does not count on the clock."""
     talk = soniox()
     assert talk.after(5).says() == [bytes(3200)]
     talk.queue.put(SECOND[:1600])
@@ -135,7 +135,7 @@ def test_finalize_is_answered_in_order() -> None:
 
 
 def test_a_finalize_without_an_answer_is_given_up_after_three_seconds() -> None:
-    """It settles unconfirmed, so nobody waits for ever."""
+    """It settles as unconfirmed, so no caller waits for ever."""
     talk = soniox()
     talk.queue.put(SECOND)
     mark = talk.queue.request(FINALIZE)
@@ -146,7 +146,7 @@ def test_a_finalize_without_an_answer_is_given_up_after_three_seconds() -> None:
 
 
 def test_while_audio_goes_on_what_is_heard_is_no_sign_that_an_answer_will_come() -> None:
-    """It may be about what was said after the request."""
+    """It may answer audio that was sent after the request."""
     talk = soniox()
     talk.queue.put(SECOND)
     mark = talk.queue.request(FINALIZE)
@@ -160,14 +160,14 @@ def test_while_audio_goes_on_what_is_heard_is_no_sign_that_an_answer_will_come()
 
 
 def test_a_server_that_is_slower_than_we_are_is_waited_for_while_it_talks() -> None:
-    """A recording is sent faster than it is heard, and so is what was kept in an outage."""
+    """Recordings, and audio kept during an outage, are sent faster than they are transcribed."""
     talk = soniox()
     mark = said_all(talk, SECOND)
     said = []
     for _ in range(8):
         talk.after(2).hears(tokens=[token(" and")], total_audio_proc_ms=500)
         said += talk.says()
-        assert talk.exchange.due(talk.now) > talk.now
+        assert talk.protocol.due(talk.now) > talk.now
     assert said == [{"type": "keepalive"}] * 2
     talk.hears(tokens=[token("<fin>")], total_audio_proc_ms=1000)
     assert mark.confirmed
@@ -175,7 +175,7 @@ def test_a_server_that_is_slower_than_we_are_is_waited_for_while_it_talks() -> N
 
 
 def test_a_server_in_the_pace_of_speech_may_be_silent_until_it_has_heard_all() -> None:
-    """Reson8 says nothing of silence, and without interim results nothing of what is being said."""
+    """Reson8 sends nothing during silence, and without interim results nothing during speech."""
     talk = reson8()
     talk.hears(type="ready")
     mark = said_all(talk, SECOND * 8)
@@ -184,14 +184,14 @@ def test_a_server_in_the_pace_of_speech_may_be_silent_until_it_has_heard_all() -
     talk.hears(type="flush_confirmation", id="flush-001")
     assert mark.confirmed
     assert [said["type"] for said in talk.says()] == ["close"]
-    assert talk.after(2).exchange.over(talk.now), "it has heard all, and is not waited for as long again"
+    assert talk.after(2).protocol.over(talk.now), "it has heard all, and is not waited for as long again"
 
 
 def test_a_close_in_time_leaves_the_end_its_time() -> None:
-    """However far behind the server may be: the end of the stream makes all of it final as well."""
+    """Even if the server is far behind, the end of the stream makes everything final."""
     talk = reson8()
     talk.hears(type="ready")
-    talk.exchange.deadline = talk.now + 7
+    talk.protocol.deadline = talk.now + 7
     mark = said_all(talk, SECOND * 8)
     assert talk.after(4.9).says() == []
     assert [said["type"] for said in talk.after(0.1).says()] == ["close"]
@@ -199,11 +199,11 @@ def test_a_close_in_time_leaves_the_end_its_time() -> None:
 
 
 def test_a_server_that_never_stops_talking_is_given_up_after_a_minute() -> None:
-    """Before and after the end is said, in each of its forms."""
+    """Before and after the end is sent, in each of its forms."""
     talk = soniox()
     mark = said_all(talk, SECOND)
     said: Dict[str, float] = {}
-    while not talk.exchange.over(talk.now):
+    while not talk.protocol.over(talk.now):
         talk.after(1).hears(tokens=[token(" and")], total_audio_proc_ms=500)
         said.update((json.dumps(each), talk.now - 100) for each in talk.says())
     assert said == {'{"type": "keepalive"}': 60, '{"type": ""}': 64, "{}": 126}
@@ -213,7 +213,7 @@ def test_a_server_that_never_stops_talking_is_given_up_after_a_minute() -> None:
 
 
 def test_finalize_before_any_audio_needs_no_question() -> None:
-    """All of nothing is final."""
+    """Without audio, everything is final."""
     talk = soniox()
     mark = talk.queue.request(FINALIZE)
     assert talk.says() == []
@@ -221,7 +221,7 @@ def test_finalize_before_any_audio_needs_no_question() -> None:
 
 
 def test_the_end_waits_for_the_last_words() -> None:
-    """finalize, its answer, then the end of the stream in the documented form, then in the native one."""
+    """The order is finalize, its answer, the documented end of the stream, and the native one."""
     talk = soniox()
     talk.queue.put(SECOND[:1600])
     talk.queue.request(FINALIZE)
@@ -230,10 +230,10 @@ def test_the_end_waits_for_the_last_words() -> None:
     talk.hears(tokens=[token(" bye"), token("<fin>")], final_audio_proc_ms=50)
     assert talk.says() == [{"type": ""}]
     assert talk.after(2).says() == [{}]
-    assert not talk.exchange.over(talk.now)
+    assert not talk.protocol.over(talk.now)
     talk.hears(tokens=[], finished=True)
-    assert talk.exchange.over(talk.now)
-    assert talk.exchange.complete
+    assert talk.protocol.over(talk.now)
+    assert talk.protocol.complete
 
 
 def test_an_end_that_nobody_answers_is_given_up() -> None:
@@ -243,13 +243,13 @@ def test_an_end_that_nobody_answers_is_given_up() -> None:
     talk.queue.request(END)
     talk.says()
     assert talk.after(2.1).says() == [{}]
-    assert not talk.after(4.9).exchange.over(talk.now)
-    assert talk.after(0.2).exchange.over(talk.now)
-    assert not talk.exchange.complete
+    assert not talk.after(4.9).protocol.over(talk.now)
+    assert talk.after(0.2).protocol.over(talk.now)
+    assert not talk.protocol.complete
 
 
 def test_native_soniox_that_refuses_the_documented_end_has_lost_nothing() -> None:
-    """A 400 that answers the end of the stream ends it; every word was final by then."""
+    """A 400 in answer to the end of the stream is not an error: every word was final before."""
     talk = soniox()
     talk.queue.put(SECOND[:1600])
     talk.queue.request(FINALIZE)
@@ -258,22 +258,22 @@ def test_native_soniox_that_refuses_the_documented_end_has_lost_nothing() -> Non
     talk.hears(tokens=[token(" bye"), token("<fin>")])
     talk.says()
     talk.hears(tokens=[], error_code=400, error_message="Control request invalid type.")
-    assert talk.exchange.failure is None
-    assert talk.exchange.complete
+    assert talk.protocol.failure is None
+    assert talk.protocol.complete
 
 
 def test_a_stream_without_audio_is_not_ended_in_words() -> None:
-    """Soniox would answer "No audio received.": the socket is simply closed."""
+    """Soniox would answer "No audio received.", so the connection is closed without an end."""
     talk = soniox()
     talk.queue.request(FINALIZE)
     talk.queue.request(END)
     assert talk.says() == []
-    assert talk.exchange.over(talk.now)
-    assert talk.exchange.complete
+    assert talk.protocol.over(talk.now)
+    assert talk.protocol.complete
 
 
 def test_reson8_ends_with_close() -> None:
-    """And counts what comes after it; two seconds are waited for the server to close."""
+    """Messages after the end still count. The client waits two seconds for the server to close."""
     talk = reson8()
     talk.hears(type="ready")
     talk.queue.put(SECOND[:1600])
@@ -284,28 +284,28 @@ def test_reson8_ends_with_close() -> None:
     assert [said["type"] for said in talk.says()] == ["close"]
     late = talk.hears(type="final_transcript", transcript="bye")
     assert isinstance(late[0], Transcript)
-    assert talk.after(2.1).exchange.over(talk.now)
-    assert talk.exchange.complete
+    assert talk.after(2.1).protocol.over(talk.now)
+    assert talk.protocol.complete
 
 
 def test_a_gateway_that_speaks_up_on_a_soniox_stream_is_understood() -> None:
-    """Its own error shape counts there too, and a ready does no harm."""
+    """The gateway's error format is recognised too, and a ready is harmless."""
     talk = soniox()
     assert talk.hears(type="ready", session_id="x") == []
     talk.hears(type="ERROR", data={"code": "backpressure", "description": "slow down", "status_code": 503})
-    assert talk.exchange.failure is not None
-    assert talk.exchange.failure.retryable
+    assert talk.protocol.failure is not None
+    assert talk.protocol.failure.retryable
 
 
 def test_a_backlog_stays_under_the_message_cap() -> None:
-    """Ten minutes of audio leave in half seconds, and never more than 25 messages a second."""
+    """Ten minutes of audio are sent in half seconds, with at most 25 messages a second."""
     talk = soniox()
     talk.queue.capacity = 16000 * 600
     for _ in range(600):
         talk.queue.put(SECOND)
     sent = sum(isinstance(said, bytes) for said in talk.says())
     for _ in range(60):
-        assert talk.after(1).exchange.is_limited
+        assert talk.after(1).protocol.is_limited
         sent += sum(isinstance(said, bytes) for said in talk.says())
         if not talk.queue.unsent:
             break
@@ -314,7 +314,7 @@ def test_a_backlog_stays_under_the_message_cap() -> None:
 
 
 def test_the_budget_allows_a_few_messages_at_once() -> None:
-    """Then 25 a second."""
+    """After the burst, 25 messages a second are sent."""
     budget = RateLimit(0.0)
     for _ in range(50):
         assert budget.free_at <= 0.0

@@ -164,7 +164,7 @@ def test_what_is_missing_at_the_end_is_logged_without_an_on_event(
         ),
         (
             MicrophoneRestored(outage=3.0, lost=2.5, device="USB"),
-            ["2.5 s of audio were not heard: the microphone was away."],
+            ["2.5 s of audio were not captured: the microphone was unavailable."],
         ),
         (MicrophoneRestored(outage=3.0, lost=0.0, device="USB"), []),
     ],

@@ -59,7 +59,8 @@ PART = 10.0
 
 
 def script() -> Script:
-    """Channels have speech in turn: the first from 0.5 s, the second from 2.5 s, the third from 4.5 s."""
+    """The channels contain speech in turn: the first from 0.5 s, the second from 2.5 s, the third from 4.5
+    s."""
     words: List[ScriptWord] = []
     for at, text in enumerate(SPEECH):
         spoken = Script.from_text(text + ".", start=PART * at + 0.5 + 2.0 * at).words
@@ -286,7 +287,7 @@ def test_one_channel_cannot_be_separated() -> None:
 
 def test_names_have_to_fit_the_channels(tmp_path: Path) -> None:
     client = Client(Soniox(), api_key="any")
-    with pytest.raises(ConfigurationError, match="channels has 3 names, and the source 2 channels"):
+    with pytest.raises(ConfigurationError, match="channels has 3 names, but the source has 2 channels"):
         client.listen(saved(tmp_path / "talk.wav", talk(2, 0.1)), channels=["a", "b", "c"])
 
 
@@ -298,13 +299,13 @@ def test_a_microphone_is_asked_for_as_many_channels_as_there_are_names() -> None
 
 
 def test_without_a_source_there_is_nothing_to_separate() -> None:
-    with pytest.raises(ConfigurationError, match="where there is a source"):
+    with pytest.raises(ConfigurationError, match="only if there is a source"):
         Client(Soniox(), api_key="any").listen(None, channels="separate")
 
 
 def test_records_and_traces_are_for_one_session(tmp_path: Path) -> None:
     untyped: Any = Client(Soniox(), api_key="any").listen
-    with pytest.raises(ConfigurationError, match="record and trace are for one session"):
+    with pytest.raises(ConfigurationError, match="record and trace cannot be combined"):
         untyped(talk(), sample_rate=16000, channels="separate", record=tmp_path / "talk.wav")
 
 
@@ -449,7 +450,7 @@ def test_abort_ends_all_at_once() -> None:
 
 
 def test_one_session_may_be_closed_by_itself() -> None:
-    """The other session goes on and receives its audio."""
+    """The other session continues and receives its audio."""
     heard = Heard()
     live = Live()
     with gateway() as server:

@@ -125,7 +125,7 @@ class TestRecorder:
         finish(writer)
         assert problems(writer) == [
             f"record: writing to {str(folder / 'talk-2.wav')!r} stopped (No such file or directory). "
-            "The session goes on."
+            "The session continues."
         ]
         assert read(tmp_path / "elsewhere" / "talk.wav") == audio(0, 1000)
 

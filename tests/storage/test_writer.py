@@ -118,7 +118,7 @@ class TestHungDisk:
         (problem,) = writer.take_problems()
         assert problem.message == (
             f"record: writing to {str(tmp_path / 'file')!r} stopped (the disk is too slow). "
-            "The session goes on."
+            "The session continues."
         )
         assert "faster disk" in problem.hint
         assert writer.take_problems() == []
@@ -192,7 +192,7 @@ class TestFailures:
         written(writer)
         (problem,) = writer.take_problems()
         assert problem.message == (
-            "record: writing to '/dev/full' stopped (No space left on device). The session goes on."
+            "record: writing to '/dev/full' stopped (No space left on device). The session continues."
         )
         assert "free space" in problem.hint
         assert isinstance(problem.__cause__, OSError)
