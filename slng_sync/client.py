@@ -35,8 +35,9 @@ class Client:
     ``base_url``          the gateway (default: ``SLNG_BASE_URL``, otherwise wss://api.slng.ai)
     ``headers``           additional headers for the upgrade request
     ``on_partial, on_final, on_error, on_event, on_message``   callbacks; see the methods of the same names
-    ``dispatch``          where callbacks run: None for one thread per session, "manual" for
-                          ``session.poll()``, or a function that is called with each delivery (wx.CallAfter)
+    ``dispatch``          where callbacks run: None for a thread per session, a ``ThreadPoolExecutor``,
+                          "manual" for ``session.poll()``, or a function that runs the function it is
+                          given on another thread, such as ``wx.CallAfter``
     ``connect_timeout``   timeout for opening a connection
     ``ready_timeout``     timeout for the server's ready message after that
     ``reconnect``         whether a lost connection is replaced

@@ -84,11 +84,6 @@ class AudioBuffer:
         return self.chunks[0].start
 
     @property
-    def first(self) -> Chunk:
-        """The first chunk."""
-        return self.chunks[0]
-
-    @property
     def is_stored_last(self) -> bool:
         """Whether the last chunk is in a store."""
         return bool(self.chunks) and not self.chunks[-1].is_in_memory

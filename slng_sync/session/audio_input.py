@@ -63,6 +63,8 @@ class AudioInput:
     def capture(self, pcm: bytes, *, live: bool) -> bool:
         """Take PCM from the source, on ``slng-capture``. Return False once the session needs no more."""
         shared = self._shared
+        if not live and shared.files is not None:
+            shared.files.wait_for_room()
         with shared.lock:
             if shared.is_over:
                 return False

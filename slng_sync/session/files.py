@@ -14,6 +14,9 @@ from ..validation import Path
 
 __all__ = ["SessionFiles"]
 
+WAIT_FOR_DISK = 2.0
+"""Seconds that a recording which is read faster than it is written may be held up."""
+
 
 class SessionFiles:
     """The files that a session writes. No method waits for the disk, except ``open``.
@@ -55,6 +58,10 @@ class SessionFiles:
         """Append audio to the recording, if there is one."""
         if self._recorder is not None:
             self._recorder.write(pcm)
+
+    def wait_for_room(self) -> None:
+        """Wait a moment until the disk has caught up. For a thread that can wait; no lock is held."""
+        self._writer.wait_for_room(WAIT_FOR_DISK)
 
     def take_problems(self) -> List[SlngError]:
         """Return the problems since the last call."""

@@ -22,9 +22,10 @@ __all__ = ["Sessions", "channel_names", "requested_names"]
 class Sessions(Sequence[Session]):
     """A sequence of sessions, one for each channel of a source, in order. ``Client.listen()`` makes it.
 
-    Its methods act on all sessions. Each session has its own connection and its own callback thread, so two
-    callbacks may run at once. A session that fails does not end the others. Every method may be called from
-    any thread and from inside a callback. A ``with`` block closes all sessions cleanly at its end.
+    Its methods act on all sessions. Each session has its own connection. Callbacks of two sessions may run at
+    once, unless ``dispatch`` puts them on one thread. A session that fails does not end the others. Every
+    method may be called from any thread and from inside a callback. A ``with`` block closes all sessions
+    cleanly at its end.
     """
 
     def __init__(self, members: Sequence[Tuple[Session, SharedState]], channels: Sequence[Channel]) -> None:
