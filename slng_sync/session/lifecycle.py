@@ -98,7 +98,7 @@ class Lifecycle:
         yield from self._end(error)
 
     def fail(self, error: BaseException) -> None:
-        """End a session whose ``run`` has raised: whoever waits for the end must find it."""
+        """End a session whose ``run`` has raised. Callers that wait for the end must find it."""
         self._shared.outcome.set(_mistake(error))
         self._shared.never_opened = self._shared.state < State.STREAMING
         for step in (self._close_connection, self._shared.queue.give_up, self._stop_capture):
@@ -427,7 +427,7 @@ class Lifecycle:
             promoted = self._last_words()
             shared.complete = error is None and not promoted and self._is_complete
         except Exception as failure:
-            # In a program's own dialect: whoever waits for the end must find it all the same.
+            # A mistake in the program's own dialect. Callers that wait for the end must find it all the same.
             error = error or _mistake(failure)
         shared.queue.give_up()
         self._close_connection()
