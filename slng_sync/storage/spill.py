@@ -35,6 +35,8 @@ __all__ = ["Spill", "StoredAudio"]
 
 FILE_SECONDS = 60.0
 READ_AHEAD_SECONDS = 10.0
+LONGEST_MESSAGE = 1.0
+"""Seconds of audio that one message may have, at least."""
 HELD_BYTES = 8_000_000
 """The most audio in memory that is not written yet, in bytes."""
 LEAST_FREE = 100_000_000
@@ -89,6 +91,7 @@ class Spill:
         self.file_frames = audio_format.frames(FILE_SECONDS)
         self._width = audio_format.frame_bytes
         self._read_ahead = audio_format.frames(READ_AHEAD_SECONDS)
+        self._longest_message = audio_format.frames(LONGEST_MESSAGE)
         self._writer = writer
         self._folder = _Folder(folder, audio_format, self.file_frames, writer)
         self._lock = threading.RLock()
@@ -154,7 +157,8 @@ class Spill:
         Audio after ``end`` is read ahead. Raises ``OSError`` if the audio cannot be read.
         """
         with self._lock:
-            self._loaded.remove_until(start)
+            # A message may need several pieces: those before this one stay until it has all of them.
+            self._loaded.remove_until(start - self._longest_message)
             parts: List[bytes] = []
             at = start
             while at < end:
@@ -178,7 +182,7 @@ class Spill:
             (position, error), self._unreadable = self._unreadable, None
             if position == missing:
                 raise error
-        if missing == start:
+        if missing == start and self._loaded.end != missing:
             # A new connection starts at ``start``, or there was a gap before it.
             self._loaded.clear()
         self._is_needed = True
