@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 __all__ = ["AudioInput"]
 
+# Some Pythons look up a member of an enumeration by a function in Python.
+DRAINING = State.DRAINING
+
 FULL = "the send buffer was full"
 UNREADABLE = "the audio could not be read back from disk"
 REPORTED_AT_ONCE = 1.0
@@ -48,7 +51,7 @@ class AudioInput:
         """
         shared = self._shared
         with shared.lock:
-            if shared.state >= State.DRAINING or shared.aborted:
+            if shared.state >= DRAINING or shared.aborted:
                 raise shared.refusal()
             if self._voice_gate is None and not self.muted and not self.paused:
                 fits = self._put(pcm, timeout)

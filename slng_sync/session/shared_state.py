@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SharedState"]
 
+# Some Pythons look up a member of an enumeration by a function in Python.
+CLOSED = State.CLOSED
+
 
 class SharedState:
     """The state of one session. Any thread may use it.
@@ -104,7 +107,7 @@ class SharedState:
     @property
     def is_over(self) -> bool:
         """Whether the session needs no more audio."""
-        return self.state is State.CLOSED or self.aborted
+        return self.state is CLOSED or self.aborted
 
     @property
     def is_leaving(self) -> bool:
