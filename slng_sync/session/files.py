@@ -36,6 +36,8 @@ class SessionFiles:
     ) -> None:
         self._audio_format = audio_format
         self._writer = FileWriter(wakeup)
+        self._may_wait = True
+        self._is_closed = False
         self._record_path = record
         self._trace_path = trace
         self._trace_audio = trace_audio
@@ -61,7 +63,8 @@ class SessionFiles:
 
     def wait_for_room(self) -> None:
         """Wait a moment until the disk has caught up. For a thread that can wait; no lock is held."""
-        self._writer.wait_for_room(WAIT_FOR_DISK)
+        # Not again once the disk did not catch up: a disk that hangs would hold up each chunk.
+        self._may_wait = self._may_wait and self._writer.wait_for_room(WAIT_FOR_DISK)
 
     def take_problems(self) -> List[SlngError]:
         """Return the problems since the last call."""
@@ -69,10 +72,12 @@ class SessionFiles:
 
     def close(self, queue: SendQueue, *, complete: bool, drained: bool) -> "Future[None]":
         """Complete and close all files. The returned future is done once they are closed."""
-        queue.leave(complete=complete)
-        if self.trace is not None:
-            self.trace.end(complete=complete, drained=drained)
-        self._writer.close()
+        if not self._is_closed:
+            self._is_closed = True
+            queue.leave(complete=complete)
+            if self.trace is not None:
+                self.trace.end(complete=complete, drained=drained)
+            self._writer.close()
         return self._writer.done
 
     @property

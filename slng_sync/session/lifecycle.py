@@ -101,7 +101,8 @@ class Lifecycle:
         """End a session whose ``run`` has raised. Callers that wait for the end must find it."""
         self._shared.outcome.set(_mistake(error))
         self._shared.never_opened = self._shared.state < State.STREAMING
-        for step in (self._close_connection, self._shared.queue.give_up, self._stop_capture):
+        steps = (self._close_connection, self._shared.queue.give_up, self._stop_capture, self._release_files)
+        for step in steps:
             with contextlib.suppress(Exception):
                 step()
         self._shared.enter(State.CLOSED)
@@ -463,6 +464,11 @@ class Lifecycle:
             yield until
         files.abandon()
         self._report_file_problems()
+
+    def _release_files(self) -> None:
+        """Have the files closed without waiting, for a session that failed; no writer's thread stays."""
+        if self._shared.files is not None:
+            self._shared.files.close(self._shared.queue, complete=False, drained=False)
 
     def _report_file_problems(self) -> None:
         files = self._shared.files
